@@ -1,0 +1,23 @@
+"""AggregateResults: from the commits to the next round's work, or to the verdict (fanwise.aggregation)."""
+
+from functools import cache
+from typing import Any
+
+from fanwise import settings
+from fanwise.aggregation import aggregate_results
+from fanwise.storage import Storage
+
+
+@cache
+def _storage() -> Storage:
+    return Storage.from_settings()
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """The Round that has run, with `map_run` or `stop`; answers with the next one."""
+    return aggregate_results(
+        event,
+        _storage(),
+        results_bucket=settings.results_bucket(),
+        memory_mb=settings.predict_batch_memory_mb(),
+    )

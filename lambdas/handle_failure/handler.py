@@ -1,0 +1,24 @@
+"""HandleFailure: accounts for an entry whose invocation died, and cuts it (fanwise.failures)."""
+
+from functools import cache
+from typing import Any
+
+from fanwise import settings
+from fanwise.failures import handle_failure
+from fanwise.storage import Storage
+
+
+@cache
+def _storage() -> Storage:
+    return Storage.from_settings()
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """`{"job_id", "entry", "failure": {"Error", "Cause"}}`, as PredictBatch's Catch hands it on."""
+    return handle_failure(
+        event,
+        _storage(),
+        results_bucket=settings.results_bucket(),
+        timeout_s=settings.predict_batch_timeout_s(),
+        request_id=context.aws_request_id,
+    )

@@ -1,0 +1,290 @@
+"""The last stage of a round: from the commits to the next round's work, or to the verdict.
+
+AggregateResults walks from the plan through the commits. What has no commit is the next round's work; if there
+is none, or another round would not help, it writes `parts.jsonl` and `summary.json`, removes orphans, and judges
+the job by items: SUCCEEDED (every item predicted), PARTIALLY_FAILED (some dead letters, within what is
+tolerated), FAILED (beyond it, nothing predicted, or items missing).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+import fanwise
+from fanwise import limits
+from fanwise.commits import Walk, read_job, read_work, walk, write_work
+from fanwise.pricing import PRICES, billed_ms, cost_of
+from fanwise.records import Commit, Entry, Job, Part, Round, job_prefix
+from fanwise.storage import Location, Storage
+
+MODEL_ERROR = "ModelError"
+_FAILED_ROWS_BYTES = 1024 * 1024  # of the ResultWriter's FAILED files, to say why entries are unfinished
+
+
+def aggregate_results(
+    event: Mapping[str, Any], storage: Storage, *, results_bucket: str, memory_mb: int
+) -> dict[str, Any]:
+    """Account for a round and answer with the next `records.Round`, or with the last one and its summary.
+
+    `event` is the Round that has run, with `map_run` (what the Map answered) or `stop` (why there was none:
+    `{"Error", "Cause"}`). Raises `StoreUnavailable`.
+    """
+    before = msgspec.convert(event, Round)
+    home = f"s3://{results_bucket}/{job_prefix(before.job_id)}"
+    job = read_job(storage, home)
+    ledger = walk(storage, home)
+    after = _account(before, job, ledger, _entries_of_round(storage, home, before))
+    reason = _reason_to_stop(event, before, after, storage)
+    if ledger.left and reason is None:
+        left = after.next_entries
+        key = write_work(storage, home, before.round + 1, left)
+        return _to_builtins(
+            msgspec.structs.replace(
+                before,
+                round=before.round + 1,
+                entries=len(left),
+                work_key=job_prefix(before.job_id) + key,
+                wait_s=limits.STALLED_WAIT_S * 2**after.stalled if after.unfinished else 0,
+                decided=after.decided,
+                stalled=after.stalled,
+                unfinished=before.unfinished + after.unfinished,
+                probe=None,
+            )
+        )
+    predictions, failures = _parts(ledger.commits)
+    storage.write(home + "parts.jsonl", msgspec.json.Encoder().encode_lines([*predictions, *failures]))
+    summary = _summary(before, after, job, ledger, reason=reason, memory_mb=memory_mb)
+    _remove_orphans(storage, home, {part.key for part in (*predictions, *failures)})
+    storage.write(home + "summary.json", msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    if summary["status"] != "FAILED":
+        storage.write(home + "_SUCCESS", b"")
+    return _to_builtins(
+        msgspec.structs.replace(
+            before,
+            entries=0,
+            wait_s=0,
+            decided=after.decided,
+            probe=None,
+            summary=summary,
+            failures_uri=home + "failures/",
+        )
+    )
+
+
+def _to_builtins(round_: Round) -> dict[str, Any]:
+    answer: dict[str, Any] = msgspec.to_builtins(round_)
+    return answer
+
+
+class _Accounted(msgspec.Struct, frozen=True, kw_only=True):
+    """A round, counted: items decided over all, this round's entries and what became of them."""
+
+    decided: int
+    entries: int
+    died: int
+    unfinished: int
+    stalled: int
+    next_entries: tuple[Entry, ...]
+
+
+def _entries_of_round(storage: Storage, home: str, before: Round) -> list[Entry]:
+    return read_work(storage, home, before.round) if before.entries else []
+
+
+def _account(before: Round, job: Job, ledger: Walk, entries: Sequence[Entry]) -> _Accounted:
+    names = {entry.entry for entry in entries}
+    decided = job.total - sum(entry.count for entry in ledger.left)
+    next_entries, unfinished = [], 0
+    for entry in ledger.left:
+        if entry.entry in names:  # was tried, and nobody committed it
+            unfinished += 1
+            next_entries.append(msgspec.structs.replace(entry, attempt=entry.attempt + 1))
+        else:
+            next_entries.append(entry)
+    died = sum(1 for commit in ledger.commits if commit.died and commit.entry in names)
+    got_somewhere = decided > before.decided or died > 0
+    return _Accounted(
+        decided=decided,
+        entries=len(entries),
+        died=died,
+        unfinished=unfinished,
+        stalled=0 if got_somewhere else before.stalled + 1,
+        next_entries=tuple(next_entries),
+    )
+
+
+def _reason_to_stop(
+    event: Mapping[str, Any], before: Round, after: _Accounted, storage: Storage
+) -> str | None:
+    """Why no further round may run although work is left; None while one may."""
+    if stop := event.get("stop"):
+        return f"{stop.get('Error')}: {_message_of(stop.get('Cause'))}"
+    errors = _errors_of_children(event, storage) if after.unfinished else Counter()
+    broken = next((text for text in errors if text.startswith(f"{MODEL_ERROR}: ")), None)
+    if broken:
+        return broken
+    if _most_died(after):
+        return (
+            f"{after.died} of {after.entries} invocations of round {before.round} died;"
+            " give PredictBatch more memory or a longer timeout, or look at the model"
+        )
+    if after.stalled >= limits.MAX_STALLED_ROUNDS or before.round + 1 >= limits.MAX_ROUNDS:
+        why = (
+            "; ".join(f"{text} ({n} entries)" for text, n in errors.most_common(3)) or "no error was reported"
+        )
+        return f"after {before.round + 1} rounds {after.unfinished} entries are unfinished: {why}"
+    return None
+
+
+def _most_died(after: _Accounted) -> bool:
+    """Whether cutting on would only find what is already clear: it is not single items that kill.
+
+    A few entries may die together by chance, so the rule asks for more than half of eight or more, or for all
+    of four or more (one entry, cut in four, that dies in every part).
+    """
+    if after.entries >= 8:
+        return after.died * 2 > after.entries
+    return after.entries >= limits.CUT_INTO and after.died == after.entries
+
+
+def _errors_of_children(event: Mapping[str, Any], storage: Storage) -> Counter[str]:
+    """Why children failed, `Error: message` → count, from the first rows of the ResultWriter's files."""
+    details = (event.get("map_run") or {}).get("ResultWriterDetails")
+    if not details:
+        return Counter()
+    try:
+        manifest = msgspec.json.decode(storage.read(f"s3://{details['Bucket']}/{details['Key']}"))
+        files = manifest["ResultFiles"]["FAILED"][:1]
+        text = b"".join(
+            storage.read(f"s3://{details['Bucket']}/{file['Key']}", 0, min(file["Size"], _FAILED_ROWS_BYTES))
+            for file in files
+        )
+        rows = _rows(text)
+    except (FileNotFoundError, KeyError, msgspec.DecodeError):
+        return Counter()  # it only explains; the commits are what counts
+    return Counter(f"{row.get('Error', row['Status'])}: {_message_of(row.get('Cause'))}" for row in rows)
+
+
+def _rows(text: bytes) -> list[dict[str, Any]]:
+    """The whole rows of a JSONL file that may have been read in part."""
+    rows = []
+    for line in text.split(b"\n"):
+        try:
+            row = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            continue
+        rows.append(row)
+    return rows
+
+
+def _message_of(cause: str | None) -> str:
+    """The message in a Lambda error's cause, which is JSON text; any other cause as it is."""
+    try:
+        return str(msgspec.json.decode(cause or "")["errorMessage"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return cause or "no cause given"
+
+
+def _parts(commits: Sequence[Commit]) -> tuple[list[Part], list[Part]]:
+    """The parts that count, in index order."""
+    predictions = sorted((c.predictions for c in commits if c.predictions), key=lambda part: part.first)
+    failures = sorted((c.failures for c in commits if c.failures), key=lambda part: part.first)
+    return predictions, failures
+
+
+def _remove_orphans(storage: Storage, home: str, counted: set[str]) -> None:
+    prefix = Location.parse(home).key
+    for folder in ("predictions/", "failures/"):
+        for found in list(storage.list(home + folder)):
+            if found.key.removeprefix(prefix) not in counted:
+                storage.delete(home + found.key.removeprefix(prefix))
+
+
+def _summary(
+    before: Round, after: _Accounted, job: Job, ledger: Walk, *, reason: str | None, memory_mb: int
+) -> dict[str, Any]:
+    commits = ledger.commits
+    predicted = sum(commit.predicted for commit in commits)
+    dead_lettered = sum(commit.dead_lettered for commit in commits)
+    failures: Counter[str] = Counter()
+    for commit in commits:
+        failures.update(commit.failures_by_error)
+    missing = job.total - predicted - dead_lettered
+    status, why = _verdict(job, predicted, dead_lettered, missing, failures)
+    invocations = [commit.invocation for commit in commits]
+    rounds = before.round + (1 if before.entries else 0)
+    cost = cost_of(invocations, memory_mb=memory_mb, rounds=rounds)
+    started, ended = datetime.fromisoformat(before.started_at), datetime.now(UTC)
+    duration_s = max((ended - started).total_seconds(), 0.001)
+    return {
+        "fanwise": fanwise.__version__,
+        "job_id": job.job_id,
+        "name": job.name,
+        "status": status,
+        "reason": reason if reason and status == "FAILED" else why,
+        "model": {
+            "name": job.model.name,
+            "version": job.model.version,
+            "digest": job.model.digest,
+            "runtime": job.model.runtime,
+        },
+        "items_uri": job.items_uri,
+        "items": {
+            "total": job.total,
+            "predicted": predicted,
+            "dead_lettered": dead_lettered,
+            "missing": missing,
+            "duplicated": 0,
+        },
+        "entries": {
+            "planned": ledger.planned,
+            "cut": sum(len(commit.rest) for commit in commits),
+            "died": sum(1 for commit in commits if commit.died),
+        },
+        "rounds": rounds,
+        "invocations": len(commits) + before.unfinished + after.unfinished,
+        "cold_starts": sum(invocation.cold for invocation in invocations),
+        "started_at": before.started_at,
+        "ended_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "duration_s": round(duration_s, 3),
+        "items_per_s": round((after.decided - before.decided_before) / duration_s, 1),
+        "billed_gb_s": round(cost.billed_gb_s, 3),
+        "cost_usd": {
+            "total": round(cost.total_usd, 6),
+            "lambda": round(cost.lambda_usd, 6),
+            "step_functions": round(cost.step_functions_usd, 6),
+            "s3": round(cost.s3_usd, 6),
+            "estimated": True,
+            "prices": PRICES,
+        },
+        "latency_ms": _percentiles([billed_ms(invocation) for invocation in invocations]),
+        "failures": dict(sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))),
+    }
+
+
+def _verdict(
+    job: Job, predicted: int, dead_lettered: int, missing: int, failures: Counter[str]
+) -> tuple[str, str | None]:
+    if missing:
+        return "FAILED", f"{missing} of {job.total} items were not tried to the end; resume takes them up"
+    if dead_lettered == 0:
+        return "SUCCEEDED", None
+    most = ", ".join(f"{error} {n}" for error, n in failures.most_common(3))
+    if predicted == 0:
+        return "FAILED", f"none of {job.total} items could be predicted ({most})"
+    percentage = 100 * dead_lettered / job.total
+    if percentage > job.tolerated_failure_percentage:
+        return "FAILED", (
+            f"{dead_lettered} of {job.total} items ({percentage:.3g} %) are dead letters ({most});"
+            f" {job.tolerated_failure_percentage:g} % are tolerated"
+        )
+    return "PARTIALLY_FAILED", None
+
+
+def _percentiles(values: Sequence[int]) -> dict[str, int]:
+    """p50, p95 and p99 of the invocations' billed milliseconds, by nearest rank."""
+    ranked = sorted(values) or [0]
+    return {f"p{p}": ranked[max(-(-len(ranked) * p // 100) - 1, 0)] for p in (50, 95, 99)}

@@ -1,0 +1,115 @@
+"""The ledger of a job: `commits/ENTRY.json`, written once, and the walk from the plan through them.
+
+An entry is decided by whoever creates its commit first; everyone else reads that commit and goes by it. What a
+commit leaves over (`rest`) is entries of their own, so the commits make a tree below each planned entry, and its
+leaves without a commit are what is left to do. Coverage holds by construction: the counts of a commit add up to
+its entry's, so those of the walk add up to the plan's (docs/adr/0004-rounds-and-commits.md).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+
+from fanwise.errors import FanwiseError
+from fanwise.records import Commit, Entry, Job
+from fanwise.storage import Storage
+
+READERS = 32  # commits read at once: small objects, so it is the latency that counts
+_AT_ONCE = 4096
+
+_encoder = msgspec.json.Encoder()
+_commit_decoder = msgspec.json.Decoder(Commit)
+_entry_decoder = msgspec.json.Decoder(Entry)
+
+
+def commit_key(entry: str) -> str:
+    """Where an entry's commit lies, below the job's home."""
+    return f"commits/{entry}.json"
+
+
+def work_key(round_: int) -> str:
+    """Where a round's entries lie, below the job's home."""
+    return f"work/{round_}.jsonl"
+
+
+def decide(storage: Storage, home: str, commit: Commit) -> Commit:
+    """Write the commit of an entry, unless it is decided already; answers with the one that counts.
+
+    `commit.invocation.request_id` makes it unique to its writer, so that an answer that got lost is not taken
+    for a rival. `home` ends with a slash.
+    """
+    winner = storage.create(home + commit_key(commit.entry), _encoder.encode(commit))
+    return _commit_decoder.decode(winner)
+
+
+def read_commit(storage: Storage, home: str, entry: str) -> Commit | None:
+    """The commit of an entry, or None while it is undecided."""
+    try:
+        return _commit_decoder.decode(storage.read(home + commit_key(entry)))
+    except FileNotFoundError:
+        return None
+
+
+def write_work(storage: Storage, home: str, round_: int, entries: Sequence[Entry]) -> str:
+    """Write a round's entries and answer with the key below the job's home."""
+    storage.write(home + work_key(round_), _encoder.encode_lines(entries))
+    return work_key(round_)
+
+
+def read_work(storage: Storage, home: str, round_: int) -> list[Entry]:
+    """A round's entries."""
+    return _entry_decoder.decode_lines(storage.read(home + work_key(round_)))
+
+
+def read_job(storage: Storage, home: str) -> Job:
+    """The plan of a job."""
+    return msgspec.json.decode(storage.read(home + "job.json"), type=Job)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What the ledger says now: every commit reached from the plan, and the entries that have none."""
+
+    planned: int
+    commits: list[Commit]
+    left: list[Entry]
+
+
+def walk(storage: Storage, home: str) -> Walk:
+    """Go from `work/0.jsonl` through the commits and their rests.
+
+    Raises `FanwiseError` where a commit's counts do not add up to its entry's: something else wrote there.
+    """
+    level = read_work(storage, home, 0)
+    planned, commits, left = len(level), [], []
+    with ThreadPoolExecutor(READERS) as readers:
+        while level:
+            below: list[Entry] = []
+            for entry, commit in _read_level(readers, storage, home, level):
+                if commit is None:
+                    left.append(entry)
+                    continue
+                _check(entry, commit)
+                commits.append(commit)
+                below.extend(commit.rest)
+            level = below
+    return Walk(planned, commits, left)
+
+
+def _read_level(
+    readers: ThreadPoolExecutor, storage: Storage, home: str, level: Sequence[Entry]
+) -> Iterator[tuple[Entry, Commit | None]]:
+    for start in range(0, len(level), _AT_ONCE):
+        entries = level[start : start + _AT_ONCE]
+        commits: Iterable[Commit | None] = readers.map(lambda e: read_commit(storage, home, e.entry), entries)
+        yield from zip(entries, commits, strict=True)
+
+
+def _check(entry: Entry, commit: Commit) -> None:
+    counted = commit.predicted + commit.dead_lettered + sum(rest.count for rest in commit.rest)
+    if counted != entry.count:
+        raise FanwiseError(
+            f"{commit_key(entry.entry)} accounts for {counted} items of {entry.count}; it was not written by fanwise"
+        )

@@ -1,0 +1,199 @@
+"""Every error that fanwise raises on purpose.
+
+    FanwiseError
+    ├── InputError               what a person gave cannot be worked on: said before any work, exit code 2
+    │   ├── ManifestError
+    │   ├── ItemsFileError
+    │   ├── BundleError          the model bundle, its contract or its digest
+    │   └── LocationError        a URI that is malformed, or outside the buckets and mounts of this job
+    ├── ItemError                one item's fault: becomes its dead letter, its neighbours are predicted
+    │   ├── LineTooLong  NotUtf8  NotJson  NotAnObject  TooDeep  BadRow                  stage read
+    │   ├── BadId  BadUri  BadInputs                                                     stage parse
+    │   ├── NotFound  Forbidden  UnreadableObject                                        stage fetch
+    │   ├── UndecodableImage  ImageTooLarge                                              stage decode
+    │   ├── MissingInput  ShapeMismatch  NotANumber  NotText  NotFinite  OutOfRange      stage shape
+    │   ├── PredictionFailed                                                             stage predict
+    │   └── NonFiniteResult                                                              stage result
+    ├── ModelError               the model cannot be loaded, or rejects whatever it is given: stops the job
+    ├── ItemsChanged             the items file is not the version that was planned
+    └── StoreUnavailable         the store asked to wait, or did not answer: worth another attempt
+
+Step Functions sees a handler's exception by its class name, so a name in `Retry` or `Catch` of the definition
+that is not AWS's own is a class of this module (a test holds that).
+"""
+
+from typing import ClassVar
+
+
+class FanwiseError(Exception):
+    """The root; never raised itself."""
+
+
+class InputError(FanwiseError):
+    """What a person gave cannot be worked on. The message names the file, the place and the remedy."""
+
+
+class ManifestError(InputError):
+    """A manifest that is not JSON, has an unknown key, or a value out of its range."""
+
+
+class ItemsFileError(InputError):
+    """An items file or folder that is missing, compressed, of an unknown kind, or without a usable header."""
+
+
+class BundleError(InputError):
+    """A model bundle that is missing, incomplete, changed since it was published, or whose contract is wrong."""
+
+
+class LocationError(InputError):
+    """A URI that is malformed or points outside what this job may read."""
+
+
+class ItemError(FanwiseError):
+    """One item's fault. The class name is the dead letter's `error`, `stage` says where it arose."""
+
+    stage: ClassVar[str]
+
+
+class LineTooLong(ItemError):
+    """The line has more bytes than `limits.MAX_LINE_BYTES`."""
+
+    stage = "read"
+
+
+class NotUtf8(ItemError):
+    """The line is not UTF-8."""
+
+    stage = "read"
+
+
+class NotJson(ItemError):
+    """The line is not JSON."""
+
+    stage = "read"
+
+
+class NotAnObject(ItemError):
+    """The line is JSON, but not an object."""
+
+    stage = "read"
+
+
+class TooDeep(ItemError):
+    """The line is nested deeper than `limits.MAX_NESTING`."""
+
+    stage = "read"
+
+
+class BadRow(ItemError):
+    """A CSV row with more fields than the header has columns, or one that cannot be read as CSV."""
+
+    stage = "read"
+
+
+class BadId(ItemError):
+    """`id` is neither text nor a whole number."""
+
+    stage = "parse"
+
+
+class BadUri(ItemError):
+    """`uri` is not text, not `s3://` or relative, or leaves the buckets this job may read."""
+
+    stage = "parse"
+
+
+class BadInputs(ItemError):
+    """`inputs` is not an object, or an item has neither `uri` nor `inputs`."""
+
+    stage = "parse"
+
+
+class NotFound(ItemError):
+    """There is no such object."""
+
+    stage = "fetch"
+
+
+class Forbidden(ItemError):
+    """The object may not be read (on S3 also: it does not exist, and the role may not list the bucket)."""
+
+    stage = "fetch"
+
+
+class UnreadableObject(ItemError):
+    """The object could not be read to its end."""
+
+    stage = "fetch"
+
+
+class UndecodableImage(ItemError):
+    """The bytes are not an image that Pillow reads to its end."""
+
+    stage = "decode"
+
+
+class ImageTooLarge(ItemError):
+    """The image has more bytes or pixels than the limit."""
+
+    stage = "decode"
+
+
+class MissingInput(ItemError):
+    """The item has no value for an input of the model."""
+
+    stage = "shape"
+
+
+class ShapeMismatch(ItemError):
+    """The value has not the shape that the signature asks for."""
+
+    stage = "shape"
+
+
+class NotANumber(ItemError):
+    """The value is not a number, or not an array of numbers."""
+
+    stage = "shape"
+
+
+class NotText(ItemError):
+    """The value of a text input is not text."""
+
+    stage = "shape"
+
+
+class NotFinite(ItemError):
+    """The value is NaN or infinite, or becomes so in the input's dtype."""
+
+    stage = "shape"
+
+
+class OutOfRange(ItemError):
+    """The number does not fit the input's dtype."""
+
+    stage = "shape"
+
+
+class PredictionFailed(ItemError):
+    """The model raised on this item, alone in its mini-batch."""
+
+    stage = "predict"
+
+
+class NonFiniteResult(ItemError):
+    """The model answered NaN or infinity."""
+
+    stage = "result"
+
+
+class ModelError(FanwiseError):
+    """The model cannot be loaded, or rejects whatever it is given. Stops the job."""
+
+
+class ItemsChanged(FanwiseError):
+    """The items file is no longer the version that was planned."""
+
+
+class StoreUnavailable(FanwiseError):
+    """The store asked to wait, or did not answer. Worth another attempt."""

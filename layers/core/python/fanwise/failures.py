@@ -1,0 +1,92 @@
+"""The stage between rounds, for an entry whose invocation died: fence it off, and cut it.
+
+The process is gone, so any of the entry's items is a suspect. HandleFailure commits for the entry before anything
+else may: `rest` is the entry cut in four, or, for a single item, its dead letter. A zombie that writes later finds
+the commit there and goes by it. One poison among 256 stands alone after four rounds of small invocations.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fanwise import limits
+from fanwise.commits import decide, read_commit, read_job
+from fanwise.items.dead_letters import dead_letter_of_record
+from fanwise.items.lines import cut, split_records
+from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, job_prefix
+from fanwise.storage import Storage
+
+
+class FailedBatch(msgspec.Struct, frozen=True):
+    """What the Catch of PredictBatch hands on. `failure` is Step Functions' `{"Error", "Cause"}`."""
+
+    job_id: str
+    entry: Entry
+    failure: dict[str, str]
+
+
+def handle_failure(
+    event: Mapping[str, Any], storage: Storage, *, results_bucket: str, timeout_s: float, request_id: str
+) -> dict[str, Any]:
+    """Decide an entry whose invocation died; answers like PredictBatch does.
+
+    `timeout_s` is PredictBatch's: what the death is billed to. Raises `StoreUnavailable`, `ItemsChanged`.
+    """
+    failed = msgspec.convert(event, FailedBatch)
+    entry = failed.entry
+    home = f"s3://{results_bucket}/{job_prefix(failed.job_id)}"
+    commit = read_commit(storage, home, entry.entry)
+    if commit is None:
+        job = read_job(storage, home)
+        invocation = Invocation(request_id=request_id, duration_ms=timeout_s * 1000)
+        commit = decide(storage, home, _commit_of(failed, job, storage, home, invocation))
+    return {
+        "entry": entry.entry,
+        "predicted": commit.predicted,
+        "dead_lettered": commit.dead_lettered,
+        "rest": sum(rest.count for rest in commit.rest),
+    }
+
+
+def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invocation: Invocation) -> Commit:
+    entry, error = failed.entry, failed.failure.get("Error", "Lambda.Unknown")
+    data = storage.read(job.items.uri, entry.start, entry.end, job.items.pin())
+    if entry.count > 1:
+        return Commit(
+            entry=entry.entry,
+            attempt=entry.attempt,
+            invocation=invocation,
+            rest=cut(data, job.items.kind, entry, limits.CUT_INTO),
+            died=error,
+        )
+    (record,) = split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line)
+    failure = Failure(
+        error=error,
+        message=_message(error, failed.failure.get("Cause", "")),
+        stage="invocation",
+        attempts=entry.attempt,
+        line=record.line,
+    )
+    line = dead_letter_of_record(record, entry.first, job.items, job.model.kinds, failure)
+    key = f"failures/{entry.entry}-{invocation.request_id}.jsonl"
+    storage.write(home + key, line)
+    return Commit(
+        entry=entry.entry,
+        attempt=entry.attempt,
+        invocation=invocation,
+        dead_lettered=1,
+        failures=Part(key=key, first=entry.first, count=1, size_bytes=len(line)),
+        failures_by_error={error: 1},
+        died=error,
+    )
+
+
+def _message(error: str, cause: str) -> str:
+    """One line of why: the message that Lambda put into the cause, without the request's id."""
+    try:
+        text = str(msgspec.json.decode(cause)["errorMessage"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        text = cause
+    first = text.strip().splitlines()[0] if text.strip() else error
+    return first.partition("Error: ")[2] or first

@@ -1,0 +1,30 @@
+"""The limits of a job, with their units and where each comes from."""
+
+# What people give (CONTRACTS: items file, manifest).
+MAX_LINE_BYTES = 8 * 1024 * 1024  # also what a Distributed Map reads of one item (input-output-itemreader)
+MAX_NESTING = 64
+MAX_CSV_HEADER_BYTES = 10 * 1024  # input-output-itemreader
+MAX_MANIFEST_BYTES = 1024 * 1024
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 1, 100_000
+MIN_CONCURRENCY, MAX_CONCURRENCY = 1, 10_000  # Step Functions' hard cap (state-map-distributed)
+DEFAULT_CONCURRENCY = 1_000  # an account's default of concurrent invocations
+DEFAULT_BATCH_SIZE = 256  # without a profile
+
+# Images.
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_IMAGE_PIXELS = 64 * 1024 * 1024
+
+# One invocation.
+MAX_ENTRY_BYTES = 32 * 1024 * 1024  # of the items file, so that an entry fits in memory (one longer line aside)
+MAX_PART_BYTES = 256 * 1024 * 1024  # of predictions and dead letters, before the rest is left to the next round
+TARGET_WORK_S = 20.0  # what `batch_size: auto` aims at, from a profile
+DEADLINE_RESERVE_S = 10.0  # kept free before the deadline, to write parts and commit
+PROBE_ITEMS = 8
+PROBE_ENTRIES = 20  # jobs of more entries are probed before the fan-out
+RAW_KEPT_BYTES = 64 * 1024  # of a line that is no JSON object, in its dead letter
+
+# Rounds.
+CUT_INTO = 4  # an entry whose invocation died is cut into so many
+MAX_ROUNDS = 200  # about 12 of the 25,000 history events each (service-quotas)
+MAX_STALLED_ROUNDS = 3  # rounds in a row that decided nothing, before what is left is `missing`
+STALLED_WAIT_S = 30  # before an entry that was not tried is tried again; doubles

@@ -1,0 +1,182 @@
+"""The words of docs/design.md as types: what is written to and read from a job's home.
+
+```
+s3://RESULTS/jobs/JOB_ID/
+  claim.json  job.json  work/0.jsonl …  [items.jsonl]
+  commits/ENTRY.json  predictions/….jsonl  failures/….jsonl  map-run/…
+  parts.jsonl  summary.json  _SUCCESS
+```
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from fanwise.storage import ObjectInfo
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person asks for. `items` is absolute (`s3://…`) once it is read."""
+
+    items: str
+    model: str
+    name: str | None = None
+    batch_size: int | Literal["auto"] = "auto"
+    max_concurrency: int = 1000
+    tolerated_failure_percentage: float = 100
+    runtime: Literal["auto", "tensorflow", "litert"] = "auto"
+
+
+class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The items file, pinned. `base` is what relative URIs are relative to, with its last slash."""
+
+    uri: str
+    kind: Literal["jsonl", "csv"]
+    size_bytes: int
+    etag: str
+    version_id: str | None = None
+    columns: tuple[str, ...] | None = None  # the CSV header
+    base: str
+
+    def pin(self) -> ObjectInfo:
+        """The version that was planned, as the store pins it."""
+        return ObjectInfo(self.uri, self.size_bytes, self.etag, self.version_id)
+
+
+Kind = Literal["image", "number", "text"]
+
+
+class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A published bundle, pinned by digest. `uri` is its folder, without a last slash.
+
+    `kinds` are the names under which items carry what the model reads, with the kind of each: all that reading a
+    CSV needs to know of the model.
+    """
+
+    name: str
+    version: str
+    digest: str
+    uri: str
+    runtime: Literal["tensorflow", "litert"]
+    kinds: dict[str, Kind]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit of work: items `first` … `first + count - 1`, in bytes [start, end) of the items file.
+
+    `first_line` is the 1-based line that `start` stands in; `attempt` is 1 at first and one more each time the
+    entry, or the one it was cut from, is tried again.
+    """
+
+    entry: str
+    start: int
+    end: int
+    first: int
+    first_line: int
+    count: int
+    attempt: int = 1
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """job.json: the plan. Everything that an invocation needs beside its entry."""
+
+    job_id: str
+    name: str | None
+    scheduled_time: str | None
+    items: ItemsSource
+    items_uri: str  # as given: of a folder, the folder
+    model: ModelRef
+    batch_size: int
+    max_concurrency: int
+    tolerated_failure_percentage: float
+    total: int
+    entries: int
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """claim.json: the execution that has the job; written once, and again only by a resume."""
+
+    job_id: str
+    execution: str
+    started_at: str
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of predictions or dead letters, of the items `first` … in index order."""
+
+    key: str
+    first: int
+    count: int
+    size_bytes: int
+
+
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """One invocation of PredictBatch, as its handler measured it (a death: its timeout)."""
+
+    request_id: str
+    duration_ms: float
+    init_ms: float = 0.0
+    cold: bool = False
+    gets: int = 0
+    puts: int = 0
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """commits/ENTRY.json: what became of an entry, decided once.
+
+    `predicted + dead_lettered + sum(rest counts)` is the entry's count. `died` is the error that Step Functions
+    saw, where HandleFailure decided. `failures_by_error` counts this entry's dead letters.
+    """
+
+    entry: str
+    attempt: int
+    invocation: Invocation
+    predicted: int = 0
+    dead_lettered: int = 0
+    predictions: Part | None = None
+    failures: Part | None = None
+    failures_by_error: dict[str, int] = {}
+    rest: tuple[Entry, ...] = ()
+    died: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """The `failure` of a dead letter."""
+
+    error: str
+    message: str
+    stage: str
+    attempts: int
+    line: int
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What runs through the state machine between its states: where the next round's work lies.
+
+    PlanJob and AggregateResults answer with it. `entries` is 0 when nothing is left to do; then AggregateResults
+    has put `summary` there. `decided` counts the items that have become a prediction or a dead letter so far,
+    `decided_before` those that had when this execution began (a resume); `stalled` the rounds in a row that
+    decided nothing; `unfinished` the tries so far that left no commit.
+    """
+
+    job_id: str
+    duplicate: bool
+    round: int
+    entries: int
+    work_key: str  # whole key in the results bucket
+    max_concurrency: int
+    wait_s: int
+    decided: int
+    stalled: int
+    started_at: str  # of the execution, ISO 8601
+    execution: str
+    decided_before: int = 0
+    unfinished: int = 0
+    probe: Entry | None = None
+    summary: dict[str, Any] | None = None
+    failures_uri: str | None = None
+
+
+def job_prefix(job_id: str) -> str:
+    """The key prefix of a job's home, with its last slash."""
+    return f"jobs/{job_id}/"

@@ -1,0 +1,60 @@
+"""What a function is told by its environment: read here, when used, never at import."""
+
+import json
+import os
+
+import msgspec
+
+from fanwise.errors import InputError
+
+MODEL_BUCKET = "FANWISE_MODEL_BUCKET"
+RESULTS_BUCKET = "FANWISE_RESULTS_BUCKET"
+PREDICT_BATCH_TIMEOUT_S = "FANWISE_PREDICT_BATCH_TIMEOUT_S"
+PREDICT_BATCH_MEMORY_MB = "FANWISE_PREDICT_BATCH_MEMORY_MB"
+MOUNTS = "FANWISE_MOUNTS"
+FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A folder that stands for a bucket, on a laptop."""
+
+    path: str
+    writable: bool = False
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise InputError(f"environment variable {name} is not set; the template sets it for each function")
+    return value
+
+
+def model_bucket() -> str:
+    """The bucket that published model bundles lie in."""
+    return _required(MODEL_BUCKET)
+
+
+def results_bucket() -> str:
+    """The bucket that jobs are kept in."""
+    return _required(RESULTS_BUCKET)
+
+
+def predict_batch_timeout_s() -> float:
+    """The timeout of PredictBatch, which a death is billed to."""
+    return float(_required(PREDICT_BATCH_TIMEOUT_S))
+
+
+def predict_batch_memory_mb() -> int:
+    """The memory size of PredictBatch, which its cost is reckoned with."""
+    return int(_required(PREDICT_BATCH_MEMORY_MB))
+
+
+def function_memory_mb() -> int:
+    """The memory size of the function this process runs, as Lambda tells it; 1,769 MB outside of one."""
+    return int(os.environ.get(FUNCTION_MEMORY_MB, "1769"))
+
+
+def mounts() -> dict[str, Mount]:
+    """Buckets that are folders of this machine; empty on AWS."""
+    text = os.environ.get(MOUNTS, "")
+    return msgspec.convert(json.loads(text), dict[str, Mount]) if text else {}

@@ -1,0 +1,369 @@
+"""Objects by URI: `s3://bucket/key`, on S3 (obstore) or in a folder of this machine that stands for a bucket.
+
+A Lambda sees S3 alone. On a laptop the environment variable FANWISE_MOUNTS names folders that stand for buckets;
+a key is resolved and held inside its folder, whatever `..` and symlinks say.
+
+Raises, beside what the single functions name: `FileNotFoundError` (no such object), `PermissionError` (not
+allowed), `StoreUnavailable` (worth another attempt), `LocationError` (malformed, or outside what may be read).
+"""
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import ObjectStore, S3Store
+
+from fanwise import settings
+from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+STREAM_CHUNK_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Location:
+    """A parsed `s3://bucket/key`. The key may be empty: the bucket's root."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str) -> "Location":
+        """Split a URI; raises `LocationError` for another scheme, or without a bucket."""
+        scheme, separator, rest = uri.partition("://")
+        if not separator or scheme != "s3":
+            raise LocationError(f"{uri!r} is not an s3:// URI; only s3://bucket/key is read")
+        bucket, _, key = rest.partition("/")
+        if not bucket:
+            raise LocationError(f"{uri!r} names no bucket; write s3://bucket/key")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a store says of an object: `key` within its bucket, `size_bytes`, and the version it has now."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    version_id: str | None = None
+
+
+class Backend(Protocol):
+    """One bucket."""
+
+    def head(self, key: str) -> ObjectInfo: ...
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes: ...
+    def write(self, key: str, body: bytes) -> None: ...
+    def create(self, key: str, body: bytes) -> bool: ...
+    def list(self, prefix: str) -> Iterator[ObjectInfo]: ...
+    def delete(self, key: str) -> None: ...
+
+
+class Requests(NamedTuple):
+    """Requests made so far, as S3 bills them: `gets` (GET, HEAD) and `puts` (PUT, LIST)."""
+
+    gets: int = 0
+    puts: int = 0
+
+
+class Storage:
+    """All buckets that this process may reach."""
+
+    def __init__(self, backends: Mapping[str, Backend], *, s3: bool) -> None:
+        self._backends = dict(backends)
+        self._s3 = s3
+        self._counting = threading.Lock()
+        self._requests = Requests()
+
+    @classmethod
+    def from_settings(cls) -> "Storage":
+        """Folders where FANWISE_MOUNTS names them, and then nothing else; S3 where it names none."""
+        mounts = settings.mounts()
+        folders = {name: FolderBackend(Path(m.path), writable=m.writable) for name, m in mounts.items()}
+        return cls(folders, s3=not mounts)
+
+    def _at(self, uri: str) -> tuple[Backend, str]:
+        location = Location.parse(uri)
+        backend = self._backends.get(location.bucket)
+        if backend is None:
+            if not self._s3:
+                known = ", ".join(sorted(self._backends))
+                raise LocationError(
+                    f"{uri}: no folder is mounted as bucket {location.bucket!r} (mounted: {known});"
+                    f" mount it with --root DIR"
+                )
+            backend = self._backends[location.bucket] = ObstoreBackend(S3Store(location.bucket))
+        return backend, location.key
+
+    def requests(self) -> Requests:
+        """How many requests were made so far."""
+        return self._requests
+
+    def _count(self, gets: int = 0, puts: int = 0) -> None:
+        with self._counting:
+            self._requests = Requests(self._requests.gets + gets, self._requests.puts + puts)
+
+    def head(self, uri: str) -> ObjectInfo:
+        """Size and version of an object."""
+        backend, key = self._at(uri)
+        self._count(gets=1)
+        with _naming(uri):
+            return backend.head(key)
+
+    def read(self, uri: str, start: int = 0, end: int | None = None, pin: ObjectInfo | None = None) -> bytes:
+        """Bytes [start, end) of an object; with `pin`, of that version, else raises `ItemsChanged`."""
+        backend, key = self._at(uri)
+        self._count(gets=1)
+        with _naming(uri):
+            return backend.read(key, start, end, pin)
+
+    def stream(self, uri: str, info: ObjectInfo, chunk_bytes: int = STREAM_CHUNK_BYTES) -> Iterator[bytes]:
+        """The object that `info` pins, in chunks."""
+        for start in range(0, info.size_bytes, chunk_bytes):
+            yield self.read(uri, start, min(start + chunk_bytes, info.size_bytes), info)
+
+    def write(self, uri: str, body: bytes) -> None:
+        """Put an object, whole or not at all, over whatever was there."""
+        backend, key = self._at(uri)
+        self._count(puts=1)
+        with _naming(uri):
+            backend.write(key, body)
+
+    def create(self, uri: str, body: bytes) -> bytes:
+        """Put an object unless there is one, and answer with what is there now: `body`, or the winner's.
+
+        A conditional write can answer "exists" to its own retry, and an answer can be lost, so whatever is not
+        a plain success is read back (conditional-writes). `body` has to be unique to its writer.
+        """
+        backend, key = self._at(uri)
+        self._count(puts=1)
+        with _naming(uri):
+            try:
+                if backend.create(key, body):
+                    return body
+            except StoreUnavailable:
+                try:
+                    return backend.read(key, 0, None, None)
+                except FileNotFoundError:
+                    pass
+                raise
+            return backend.read(key, 0, None, None)
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        """What lies below a URI that ends with a slash (or is a bucket's root), sorted by key."""
+        backend, key = self._at(uri)
+        self._count(puts=1)
+        with _naming(uri):
+            yield from backend.list(key)
+
+    def delete(self, uri: str) -> None:
+        """Remove an object; one that is not there is fine."""
+        backend, key = self._at(uri)
+        with _naming(uri):
+            backend.delete(key)
+
+
+@contextmanager
+def _naming(uri: str) -> Iterator[None]:
+    """Give what a backend raises the URI that it was about."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{uri}: no such object") from error
+    except PermissionError as error:
+        raise PermissionError(f"{uri}: {error.strerror or error}") from error
+    except LocationError as error:
+        raise LocationError(f"{uri}: {error}") from error
+    except ItemsChanged as error:
+        raise ItemsChanged(f"{uri} is no longer the version that was planned; start the job again") from error
+    except OSError as error:
+        raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
+    except BaseError as error:
+        raise StoreUnavailable(f"{uri}: {str(error).splitlines()[0]}") from error
+
+
+class ObstoreBackend:
+    """A bucket behind obstore: S3, or obstore's MemoryStore."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @staticmethod
+    @contextmanager
+    def _translated() -> Iterator[None]:
+        try:
+            yield
+        except NotFoundError as error:
+            raise FileNotFoundError(str(error)) from error
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise PermissionError("access denied") from error
+        except PreconditionError as error:
+            raise ItemsChanged(str(error)) from error
+        except AlreadyExistsError:
+            raise
+        except (BaseError, ValueError) as error:
+            raise StoreUnavailable(str(error).splitlines()[0]) from error
+
+    def head(self, key: str) -> ObjectInfo:
+        with self._translated():
+            meta = self._store.head(key)
+        return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["version"])
+
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+        if end is not None and end <= start:
+            return b""
+        options: GetOptions = {}
+        if end is not None:
+            options["range"] = (start, end)
+        elif start:
+            options["range"] = {"offset": start}
+        if pin is not None and pin.version_id:
+            options["version"] = pin.version_id
+        elif pin is not None:
+            options["if_match"] = pin.etag
+        with self._translated():
+            return bytes(self._store.get(key, options=options).bytes())
+
+    def write(self, key: str, body: bytes) -> None:
+        with self._translated():
+            self._store.put(key, body)
+
+    def create(self, key: str, body: bytes) -> bool:
+        try:
+            with self._translated():
+                self._store.put(key, body, mode="create")
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        # S3 lists in key order; obstore's prefixes are whole path segments, so the trailing slash is implied.
+        with self._translated():
+            for chunk in self._store.list(prefix or None):
+                for meta in chunk:
+                    yield ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["version"])
+
+    def delete(self, key: str) -> None:
+        with suppress(FileNotFoundError), self._translated():
+            self._store.delete(key)
+
+
+class FolderBackend:
+    """A folder that stands for a bucket.
+
+    Its own few lines and not obstore's LocalStore, which follows symlinks out of the folder and refuses names
+    that a file system holds (docs/adr/0003-obstore.md).
+    """
+
+    def __init__(self, root: Path, *, writable: bool) -> None:
+        self._root = os.path.realpath(root)
+        self._writable = writable
+
+    def _path(self, key: str) -> str:
+        if any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
+            raise LocationError("a key of a mounted folder has no empty, '.' or '..' part")
+        path = os.path.realpath(os.path.join(self._root, key))
+        if not path.startswith(self._root.rstrip("/") + "/"):
+            raise LocationError("leads out of the mounted folder (a symlink?)")
+        return path
+
+    def _path_to_write(self, key: str) -> str:
+        if not self._writable:
+            raise PermissionError("the folder is mounted read-only")
+        path = self._path(key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    @staticmethod
+    def _info(key: str, file: os.stat_result) -> ObjectInfo:
+        return ObjectInfo(key, file.st_size, f"{file.st_ino:x}-{file.st_mtime_ns:x}-{file.st_size:x}")
+
+    @contextmanager
+    def _open(self, key: str) -> Iterator[tuple[IO[bytes], ObjectInfo]]:
+        try:
+            file = open(self._path(key), "rb")  # noqa: SIM115
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise FileNotFoundError(key) from error
+        with file:
+            yield file, self._info(key, os.fstat(file.fileno()))
+
+    def head(self, key: str) -> ObjectInfo:
+        with self._open(key) as (_, info):
+            return info
+
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+        with self._open(key) as (file, info):
+            if pin is not None and pin.etag != info.etag:
+                raise ItemsChanged(key)
+            file.seek(start)
+            return file.read(-1 if end is None else max(end - start, 0))
+
+    def _temporary(self, path: str, body: bytes) -> str:
+        handle, name = tempfile.mkstemp(prefix=".writing-", dir=os.path.dirname(path))
+        try:
+            with open(handle, "wb") as file:
+                file.write(body)
+        except OSError:
+            os.unlink(name)
+            raise
+        return name
+
+    def write(self, key: str, body: bytes) -> None:
+        path = self._path_to_write(key)
+        os.replace(self._temporary(path, body), path)
+
+    def create(self, key: str, body: bytes) -> bool:
+        path = self._path_to_write(key)
+        temporary = self._temporary(path, body)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        return True
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = self._root if prefix == "" else self._path(prefix.rstrip("/"))
+        yield from self._walk(folder, prefix)
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with os.scandir(folder) as found:
+                children = sorted(found, key=lambda e: e.name + "/" if e.is_dir() else e.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for child in children:
+            if child.name.startswith(".writing-"):
+                continue
+            if child.is_symlink() and child.is_dir():
+                raise LocationError(
+                    f"{prefix}{child.name} is a symlink to a folder, which is not followed; copy it"
+                )
+            if child.is_dir():
+                yield from self._walk(child.path, f"{prefix}{child.name}/")
+            else:
+                yield self._info(prefix + child.name, child.stat())
+
+    def delete(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(self._path_to_write(key))
