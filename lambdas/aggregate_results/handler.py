@@ -13,7 +13,7 @@ def _storage() -> Storage:
     return Storage.from_settings()
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """The Round that has run, with `map_run` or `stop`; answers with the next one."""
     return aggregate_results(
         event,

@@ -13,7 +13,7 @@ def _storage() -> Storage:
     return Storage.from_settings()
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """`{"job_id", "entry", "failure": {"Error", "Cause"}}`, as PredictBatch's Catch hands it on."""
     return handle_failure(
         event,

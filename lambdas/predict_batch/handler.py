@@ -4,18 +4,18 @@ import time
 
 INIT_STARTED = time.monotonic()
 
-import gc  # noqa: E402
-import tempfile  # noqa: E402
-from functools import cache  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import gc
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from fanwise import settings  # noqa: E402
-from fanwise.model.runtime import import_runtime  # noqa: E402
-from fanwise.prediction.batch import Environment, Request, predict_batch  # noqa: E402
-from fanwise.prediction.kept import Kept  # noqa: E402
-from fanwise.prediction.pipeline import Pipeline, decode_threads  # noqa: E402
-from fanwise.storage import Storage  # noqa: E402
+from fanwise import settings
+from fanwise.model.runtime import import_runtime
+from fanwise.prediction.batch import Environment, Request, predict_batch
+from fanwise.prediction.kept import Kept
+from fanwise.prediction.pipeline import Pipeline, decode_threads
+from fanwise.storage import Storage
 
 import_runtime("tensorflow")
 gc.collect()
@@ -36,7 +36,7 @@ def _environment() -> Environment:
     )
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """One entry (`{"job_id", "entry"}`), a probe (`{"job_id", "probe"}`) or `{"job_id", "load_only": true}`."""
     global _invocations  # noqa: PLW0603 - an execution environment's own count
     _invocations += 1

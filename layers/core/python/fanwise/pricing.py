@@ -21,7 +21,9 @@ EXPRESS_STEP_S = 0.1  # duration is rounded up to it
 S3_USD_PER_PUT = 0.005 / 1e3
 S3_USD_PER_GET = 0.0004 / 1e3
 
-TRANSITIONS_OF_A_JOB = 9  # PlanJob, Planned, AnyWork, AggregateResults, JudgeJob, Announce, JobEnded, end, start
+TRANSITIONS_OF_A_JOB = (
+    9  # PlanJob, Planned, AnyWork, AggregateResults, JudgeJob, Announce, JobEnded, end, start
+)
 TRANSITIONS_OF_A_ROUND = 3  # AnyWork, PredictItems, AggregateResults
 
 

@@ -111,10 +111,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
-    """One invocation of PredictBatch, as its handler measured it (a death: its timeout)."""
+    """One invocation of PredictBatch, as its handler measured it (a death: its timeout).
+
+    `load_ms` is the part of `duration_ms` that the model took to load and warm up; `init_ms` comes on top.
+    """
 
     request_id: str
     duration_ms: float
+    load_ms: float = 0.0
     init_ms: float = 0.0
     cold: bool = False
     gets: int = 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Protocol
 
 import msgspec
 
@@ -13,6 +14,15 @@ PREDICT_BATCH_TIMEOUT_S = "FANWISE_PREDICT_BATCH_TIMEOUT_S"
 PREDICT_BATCH_MEMORY_MB = "FANWISE_PREDICT_BATCH_MEMORY_MB"
 MOUNTS = "FANWISE_MOUNTS"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+
+
+class LambdaContext(Protocol):
+    """What a handler uses of the context object (python-context)."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the function times out."""
 
 
 class Mount(msgspec.Struct, frozen=True):

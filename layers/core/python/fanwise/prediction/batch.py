@@ -117,8 +117,9 @@ def _predict_and_commit(
     entry: Entry, job: Job, home: str, environment: Environment, request: Request
 ) -> Commit:
     storage = environment.storage
-    before = storage.requests()
+    before, loading = storage.requests(), time.monotonic()
     model = environment.kept.model(job.model)
+    load_ms = (time.monotonic() - loading) * 1000
     data = storage.read(job.items.uri, entry.start, entry.end, job.items.pin())
     records = _records(data, job, entry)
     items = [_parsed(record, entry.first + i, job) for i, record in enumerate(records)]
@@ -153,6 +154,7 @@ def _predict_and_commit(
         invocation=Invocation(
             request_id=request.request_id,
             duration_ms=round((time.monotonic() - request.started) * 1000, 1),
+            load_ms=round(load_ms, 1),
             init_ms=round(request.init_ms, 1),
             cold=request.cold,
             gets=after.gets - before.gets,

@@ -1,0 +1,66 @@
+"""The ledger: decided once, whoever asks, and the walk adds up."""
+
+import msgspec
+import pytest
+from fanwise.commits import commit_key, decide, read_commit, walk
+from fanwise.errors import FanwiseError
+from fanwise.records import Commit, Invocation
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger import HOME, Ledger, cut_by_count
+
+
+def test_an_entry_is_decided_once() -> None:
+    ledger = Ledger([5])
+    (entry,) = ledger.entries
+    assert read_commit(ledger.storage, HOME, entry.entry) is None
+    first = ledger.commit(entry, request_id="first")
+    second = ledger.commit(entry, dead=5, request_id="second")
+    assert second == first == read_commit(ledger.storage, HOME, entry.entry)
+
+
+def test_a_zombie_goes_by_the_cut_that_fenced_it_off() -> None:
+    ledger = Ledger([8])
+    (entry,) = ledger.entries
+    cut = ledger.commit(entry, rest=cut_by_count(entry, 4), died="Sandbox.Timedout", request_id="handler")
+    assert ledger.commit(entry, request_id="zombie") == cut
+    assert [left.entry for left in walk(ledger.storage, HOME).left] == [f"000000.{n}" for n in range(4)]
+
+
+def test_a_commit_that_does_not_add_up_is_refused() -> None:
+    ledger = Ledger([5])
+    wrong = Commit(
+        entry="000000", attempt=1, invocation=Invocation(request_id="x", duration_ms=1), predicted=4
+    )
+    decide(ledger.storage, HOME, wrong)
+    with pytest.raises(FanwiseError, match=r"commits/000000\.json accounts for 4 items of 5"):
+        walk(ledger.storage, HOME)
+
+
+@given(st.lists(st.integers(1, 40), max_size=8), st.data())
+def test_whatever_is_decided_the_walk_accounts_for_every_item(counts: list[int], data: st.DataObject) -> None:
+    ledger = Ledger(counts)
+    todo = list(ledger.entries)
+    while todo:
+        entry = todo.pop()
+        match data.draw(st.sampled_from(["predict", "cut", "leave"])):
+            case "predict":
+                ledger.commit(entry, dead=data.draw(st.integers(0, entry.count)))
+            case "cut" if entry.count > 1:
+                rest = cut_by_count(entry, 4)
+                ledger.commit(entry, rest=rest, died="Runtime.ExitError")
+                todo += rest
+    result = walk(ledger.storage, HOME)
+    counted = sum(c.predicted + c.dead_lettered for c in result.commits) + sum(e.count for e in result.left)
+    assert counted == ledger.total
+    covered = [i for e in result.left for i in range(e.first, e.first + e.count)]
+    assert len(set(covered)) == len(covered)
+    assert result.planned == len(counts)
+
+
+def test_commit_keys_are_part_of_the_contract() -> None:
+    assert commit_key("000007.2") == "commits/000007.2.json"
+    ledger = Ledger([1])
+    ledger.commit(ledger.entries[0])
+    body = ledger.storage.read(HOME + "commits/000000.json")
+    assert msgspec.json.decode(body)["predicted"] == 1

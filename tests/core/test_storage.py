@@ -1,0 +1,186 @@
+"""Storage: one behaviour over folders and obstore, and nothing outside of a mounted folder."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
+from fanwise.storage import FolderBackend, Location, ObjectInfo, ObstoreBackend, Storage
+from obstore.store import MemoryStore
+
+
+@pytest.fixture(params=["folder", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "memory":
+        return Storage({"b": ObstoreBackend(MemoryStore())}, s3=False)
+    return Storage({"b": FolderBackend(tmp_path, writable=True)}, s3=False)
+
+
+def test_what_is_written_is_read_whole_and_by_range(storage: Storage) -> None:
+    storage.write("s3://b/a/b.txt", b"0123456789")
+    assert storage.read("s3://b/a/b.txt") == b"0123456789"
+    assert storage.read("s3://b/a/b.txt", 3) == b"3456789"
+    assert storage.read("s3://b/a/b.txt", 3, 5) == b"34"
+    assert storage.read("s3://b/a/b.txt", 3, 3) == b""
+    assert storage.head("s3://b/a/b.txt").size_bytes == 10
+    assert b"".join(storage.stream("s3://b/a/b.txt", storage.head("s3://b/a/b.txt"), 3)) == b"0123456789"
+
+
+def test_a_pinned_read_refuses_another_version(storage: Storage) -> None:
+    storage.write("s3://b/items.jsonl", b"one\n")
+    pin = storage.head("s3://b/items.jsonl")
+    assert storage.read("s3://b/items.jsonl", 0, 3, pin) == b"one"
+    storage.write("s3://b/items.jsonl", b"three\n")
+    with pytest.raises(ItemsChanged, match=r"s3://b/items.jsonl is no longer the version"):
+        storage.read("s3://b/items.jsonl", 0, 3, pin)
+
+
+def test_create_answers_with_the_winner(storage: Storage) -> None:
+    assert storage.create("s3://b/commits/0.json", b"first") == b"first"
+    assert storage.create("s3://b/commits/0.json", b"second") == b"first"
+    assert storage.read("s3://b/commits/0.json") == b"first"
+
+
+def test_of_many_who_create_at_once_one_wins(tmp_path: Path) -> None:
+    storage = Storage({"b": FolderBackend(tmp_path, writable=True)}, s3=False)
+    answers: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda n=n: answers.append(storage.create("s3://b/c/x", b"%d" % n * 9999)))
+        for n in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(answers)) == 1
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["x"]
+
+
+class LostAnswer(ObstoreBackend):
+    """A store whose conditional write succeeds and whose answer never comes."""
+
+    def create(self, key: str, body: bytes) -> bool:
+        super().create(key, body)
+        raise StoreUnavailable("connection reset")
+
+
+def test_a_lost_answer_to_create_is_read_back() -> None:
+    storage = Storage({"b": LostAnswer(MemoryStore())}, s3=False)
+    assert storage.create("s3://b/c", b"mine") == b"mine"
+
+
+class NoAnswer(ObstoreBackend):
+    """A store that does nothing and says so."""
+
+    def create(self, key: str, body: bytes) -> bool:
+        raise StoreUnavailable("503 Slow Down")
+
+
+def test_a_create_that_did_nothing_is_worth_another_attempt() -> None:
+    storage = Storage({"b": NoAnswer(MemoryStore())}, s3=False)
+    with pytest.raises(StoreUnavailable, match="Slow Down"):
+        storage.create("s3://b/c", b"mine")
+
+
+def test_listing_is_sorted_and_below_the_prefix_alone(storage: Storage) -> None:
+    for key in ("p/b", "p/a/2", "p/a/10", "pq/x"):
+        storage.write(f"s3://b/{key}", b"")
+    assert sorted(info.key for info in storage.list("s3://b/p/")) == ["p/a/10", "p/a/2", "p/b"]
+    assert list(storage.list("s3://b/none/")) == []
+
+
+def test_a_missing_object_names_its_uri(storage: Storage) -> None:
+    with pytest.raises(FileNotFoundError, match=r"s3://b/none\.json: no such object"):
+        storage.read("s3://b/none.json")
+    storage.delete("s3://b/none.json")
+
+
+def test_requests_are_counted_as_s3_bills_them(storage: Storage) -> None:
+    storage.write("s3://b/x", b"1")
+    storage.read("s3://b/x")
+    storage.head("s3://b/x")
+    assert storage.requests() == (2, 1)
+
+
+@pytest.mark.parametrize("uri", ["file:///etc/passwd", "http://x/y", "x/y", "s3:/b/k", "s3://", "S3://b/k"])
+def test_only_s3_uris_are_locations(uri: str) -> None:
+    with pytest.raises(LocationError):
+        Location.parse(uri)
+
+
+class TestFolder:
+    """What a mounted folder keeps in, and out."""
+
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> Path:
+        (tmp_path / "secret.txt").write_text("secret")
+        (tmp_path / "mounted").mkdir()
+        (tmp_path / "mounted" / "in.txt").write_text("in")
+        return tmp_path
+
+    @pytest.fixture
+    def folder(self, outside: Path) -> Storage:
+        return Storage({"b": FolderBackend(outside / "mounted", writable=False)}, s3=False)
+
+    @pytest.mark.parametrize(
+        "key", ["../secret.txt", "a/../../secret.txt", "./in.txt", "a//b", "/in.txt", ""]
+    )
+    def test_a_key_cannot_climb_out(self, folder: Storage, key: str) -> None:
+        with pytest.raises(LocationError):
+            folder.read(f"s3://b/{key}")
+
+    def test_a_symlink_out_is_refused_and_one_inside_is_followed(
+        self, folder: Storage, outside: Path
+    ) -> None:
+        (outside / "mounted" / "out.txt").symlink_to(outside / "secret.txt")
+        (outside / "mounted" / "again.txt").symlink_to(outside / "mounted" / "in.txt")
+        with pytest.raises(LocationError, match="leads out"):
+            folder.read("s3://b/out.txt")
+        assert folder.read("s3://b/again.txt") == b"in"
+
+    def test_a_symlinked_folder_out_is_refused(self, folder: Storage, outside: Path) -> None:
+        (outside / "mounted" / "up").symlink_to(outside)
+        with pytest.raises(LocationError, match="leads out"):
+            folder.read("s3://b/up/secret.txt")
+        with pytest.raises(LocationError, match="symlink to a folder"):
+            list(folder.list("s3://b/"))
+
+    def test_a_mount_whose_own_path_is_a_symlink_works(self, outside: Path) -> None:
+        (outside / "link").symlink_to(outside / "mounted")
+        storage = Storage({"b": FolderBackend(outside / "link", writable=False)}, s3=False)
+        assert storage.read("s3://b/in.txt") == b"in"
+
+    def test_a_folder_is_not_an_object(self, folder: Storage, outside: Path) -> None:
+        (outside / "mounted" / "sub").mkdir()
+        with pytest.raises(FileNotFoundError):
+            folder.read("s3://b/sub")
+        with pytest.raises(FileNotFoundError):
+            folder.read("s3://b/in.txt/below")
+
+    def test_read_only_is_read_only(self, folder: Storage) -> None:
+        with pytest.raises(PermissionError, match="read-only"):
+            folder.write("s3://b/new", b"")
+
+    def test_another_bucket_names_the_remedy(self, folder: Storage) -> None:
+        with pytest.raises(LocationError, match=r"no folder is mounted as bucket 'other' .* --root DIR"):
+            folder.read("s3://other/x")
+
+    @pytest.mark.parametrize("name", ["a b", "a%20b", "ü", "😀", "a\\b", "line\nbreak", "#?&", "~x", "[y]"])
+    def test_whatever_a_file_may_be_called(self, tmp_path: Path, name: str) -> None:
+        storage = Storage({"b": FolderBackend(tmp_path, writable=True)}, s3=False)
+        storage.write(f"s3://b/{name}", b"x")
+        assert storage.read(f"s3://b/{name}") == b"x"
+        assert list(storage.list("s3://b/")) == [
+            ObjectInfo(name, 1, storage.head(f"s3://b/{name}").etag, None),
+        ]
+
+    def test_a_full_disk_leaves_nothing_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        storage = Storage({"b": FolderBackend(tmp_path, writable=True)}, s3=False)
+
+        def no_space(descriptor: int, mode: str) -> object:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("fanwise.storage.open", no_space, raising=False)
+        with pytest.raises(StoreUnavailable, match="No space left"):
+            storage.write("s3://b/x", b"x")
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+"""The import rules: stages do not know each other, and nothing heavy is imported by what does not use it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import fanwise
+import pytest
+
+PACKAGE = Path(fanwise.__file__).parent
+STAGES = {"planning", "prediction", "failures", "aggregation"}
+SHARED = {"items", "model"}
+BOTTOM = {"commits", "records", "storage", "errors", "limits", "pricing", "settings"}
+
+
+def imported_by(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def area_of(module: str) -> str:
+    """`fanwise.items.lines.cut` → `items`."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "fanwise" and len(parts) > 1 else ""
+
+
+def modules(area: str) -> list[Path]:
+    folder = PACKAGE / area
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{area}.py"]
+
+
+def test_every_module_has_its_place() -> None:
+    areas = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert areas - {"__init__", "__pycache__"} == STAGES | SHARED | BOTTOM
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_stages_do_not_import_each_other(stage: str) -> None:
+    for path in modules(stage):
+        areas = {area_of(name) for name in imported_by(path)}
+        assert not areas & (STAGES - {stage}), path
+
+
+@pytest.mark.parametrize("area", sorted(SHARED))
+def test_items_and_model_import_only_what_lies_below(area: str) -> None:
+    for path in modules(area):
+        areas = {area_of(name) for name in imported_by(path)} - {""}
+        assert areas <= BOTTOM | {area}, path
+
+
+@pytest.mark.parametrize("area", sorted(BOTTOM))
+def test_the_bottom_imports_only_the_bottom(area: str) -> None:
+    for path in modules(area):
+        assert {area_of(name) for name in imported_by(path)} - {""} <= BOTTOM, path
+
+
+def test_what_runs_inside_a_lambda_imports_neither_boto3_nor_multiprocessing_nor_the_laptop() -> None:
+    forbidden = {
+        "boto3",
+        "botocore",
+        "multiprocessing",
+        "fanwise_cli",
+        "fanwise_local",
+        "keras",
+        "awslambdaric",
+    }
+    for path in PACKAGE.rglob("*.py"):
+        assert not {name.split(".")[0] for name in imported_by(path)} & forbidden, path
+
+
+def test_heavy_libraries_have_one_door() -> None:
+    doors = {"tensorflow": {"tensorflow_runtime.py"}, "PIL": {"images.py"}}
+    for path in PACKAGE.rglob("*.py"):
+        for library in {name.split(".")[0] for name in imported_by(path)} & doors.keys():
+            assert path.name in doors[library], path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("fanwise.planning", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
+        ("fanwise.failures", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
+        ("fanwise.aggregation", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
+        ("fanwise.prediction.batch", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
+        ("fanwise_cli.main", ["tensorflow", "keras", "PIL", "boto3", "numpy"]),
+    ],
+)
+def test_a_fresh_process_loads_only_what_it_uses(module: str, absent: list[str]) -> None:
+    code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
