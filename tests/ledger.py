@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from obstore.store import MemoryStore
+
 from fanwise.commits import decide, write_work
 from fanwise.records import Commit, Entry, Invocation, ItemsSource, Job, ModelRef, Part, Round
 from fanwise.storage import ObstoreBackend, Storage
-from obstore.store import MemoryStore
 
 BUCKET = "results"
 JOB_ID = "items-0123456789abcdef"

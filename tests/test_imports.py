@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fanwise
 import pytest
+
+import fanwise
 
 PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}

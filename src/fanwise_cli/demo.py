@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
-from fanwise_local.template import stack_root
 from rich.console import Console
 
 from fanwise.errors import FanwiseError, InputError
 from fanwise_cli.run import RunOptions, run
+from fanwise_local.template import stack_root
 
 EXAMPLE = "examples/digits/train.py"
 _IN_WHEEL = Path(__file__).parent / EXAMPLE

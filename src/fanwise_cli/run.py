@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from fanwise.items.manifest import read_manifest
-from fanwise.planning import pin_job
-from fanwise_local.cloud import LocalCloud
-from fanwise_local.mounts import Mounts
-from fanwise_local.template import Stack, read_stack, stack_root
 from rich.console import Console
 
 from fanwise.commits import read_job
 from fanwise.errors import InputError, ItemsFileError, ManifestError
+from fanwise.items.manifest import read_manifest
+from fanwise.planning.plan import pin_job
 from fanwise.records import Manifest, job_prefix
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli import bundles
@@ -33,10 +30,16 @@ from fanwise_cli.home import HeldJob, JobHome
 from fanwise_cli.progress import JobProgress
 from fanwise_cli.settings import cache_dir
 from fanwise_cli.summary import counted, print_summary
+from fanwise_local.cloud import LocalCloud
+from fanwise_local.mounts import Mounts
 from fanwise_local.states.executions import Execution
+from fanwise_local.template import Stack, read_stack, stack_root
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_PARTIAL, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 EXIT_OF_STATUS = {"SUCCEEDED": EXIT_OK, "PARTIALLY_FAILED": EXIT_PARTIAL, "FAILED": EXIT_FAILED}
+
+
+_BESIDE = "s3://beside/"  # what a relative name in a manifest is read against, to be a path again after it
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,8 @@ def _prepare(options: RunOptions, home: JobHome) -> _Prepared:
     uri = mounts.uri_of(items_path) + ("/" if items_path.is_dir() else "")
     manifest = msgspec.structs.replace(manifest, items=uri, model=reference)
     start: dict[str, Any] = {"manifest": msgspec.to_builtins(manifest), "resume": True}
-    storage = Storage(
-        {b: FolderBackend(Path(m.path), writable=m.writable) for b, m in mounts.by_bucket.items()}, s3=False
-    )
-    base = _job_id(start, storage, stack)
+    storage, models = mounts.storage(), stack.buckets["ModelBucket"]
+    base = pin_job(start, storage, model_bucket=models).job_id
     held = home.job()
     if held is not None and held.base != base:
         raise InputError(
@@ -128,20 +129,11 @@ def _prepare(options: RunOptions, home: JobHome) -> _Prepared:
     run_name = f"again-{time.time_ns():x}" if options.again and held else held.run if held else None
     if run_name:
         start["run"] = run_name
-    job_id = _job_id(start, storage, stack) if run_name else base
+    job_id = pin_job(start, storage, model_bucket=models).job_id if run_name else base
     jobs = mounts.folder_of(stack.buckets["ResultsBucket"]) / "jobs"
     if held is not None and held.job_id != job_id:
         shutil.rmtree(jobs / held.job_id, ignore_errors=True)
     return _Prepared(stack, mounts, start, HeldJob(base, job_id, run_name), jobs / job_id, bundle.notes)
-
-
-def _job_id(start: dict[str, Any], storage: Storage, stack: Stack) -> str:
-    pinned = pin_job(
-        start,
-        storage,
-        model_bucket=stack.buckets["ModelBucket"],
-    )
-    return pinned.job_id
 
 
 def _manifest_of(options: RunOptions) -> tuple[Manifest, Path, Path]:
@@ -155,7 +147,7 @@ def _manifest_of(options: RunOptions) -> tuple[Manifest, Path, Path]:
     model = options.model
     items = path
     if path.is_file() and path.suffix == ".json":
-        given = read_manifest(path.read_bytes(), str(path))
+        given = read_manifest(path.read_bytes(), str(path), _BESIDE)
         words = msgspec.to_builtins(given)
         items = _beside(path, given.items)
         model = model or _model_beside(path, given.model)
@@ -174,17 +166,17 @@ def _manifest_of(options: RunOptions) -> tuple[Manifest, Path, Path]:
     if isinstance(words.get("batch_size"), str) and words["batch_size"].lstrip("-").isdigit():
         words["batch_size"] = int(words["batch_size"])
     words |= {"items": items.name, "model": model.name}
-    return read_manifest(json.dumps(words).encode(), "the command line"), model, items
+    return read_manifest(json.dumps(words).encode(), "the command line", _BESIDE), model, items
 
 
 def _beside(manifest: Path, items: str) -> Path:
-    if items.startswith("s3://"):
+    if not items.startswith(_BESIDE):
         raise ManifestError(
             f'{manifest}: "items" is {items}, which is not on this machine; name a file beside the manifest'
         )
-    path = manifest.parent / items
+    path = manifest.parent / items.removeprefix(_BESIDE)
     if not path.exists():
-        raise ManifestError(f'{manifest}: "items" is {items!r}, but there is no {path}')
+        raise ManifestError(f'{manifest}: "items" names {path}, which does not exist')
     return path
 
 
@@ -214,7 +206,7 @@ async def _run_job(options: RunOptions, home: JobHome, prepared: _Prepared, cons
             environments=options.environments,
             observer=progress,
         ) as cloud:
-            execution = await cloud.start_execution(prepared.start)
+            execution = cloud.start_execution(prepared.start)
             waits = [asyncio.create_task(execution.wait()), asyncio.create_task(interrupted.wait())]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:

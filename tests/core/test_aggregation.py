@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fanwise import limits
 from fanwise.aggregation import aggregate_results
 from fanwise.commits import read_work
-from hypothesis import given
-from hypothesis import strategies as st
 from ledger import BUCKET, HOME, Ledger, cut_by_count
 
 

@@ -2,11 +2,12 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fanwise.commits import commit_key, decide, read_commit, walk
 from fanwise.errors import FanwiseError
 from fanwise.records import Commit, Invocation
-from hypothesis import given
-from hypothesis import strategies as st
 from ledger import HOME, Ledger, cut_by_count
 
 

@@ -4,9 +4,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
+
 from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
 from fanwise.storage import FolderBackend, Location, ObjectInfo, ObstoreBackend, Storage
-from obstore.store import MemoryStore
 
 
 @pytest.fixture(params=["folder", "memory"])

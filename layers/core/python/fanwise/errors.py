@@ -13,7 +13,7 @@
     │   ├── UndecodableImage  ImageTooLarge                                              stage decode
     │   ├── MissingInput  ShapeMismatch  NotANumber  NotText  NotFinite  OutOfRange      stage shape
     │   ├── PredictionFailed                                                             stage predict
-    │   └── NonFiniteResult                                                              stage result
+    │   └── NonFiniteResult  NotUtf8Result                                               stage result
     ├── ModelError               the model cannot be loaded, or rejects whatever it is given: stops the job
     ├── ItemsChanged             the items file is not the version that was planned
     └── StoreUnavailable         the store asked to wait, or did not answer: worth another attempt
@@ -183,6 +183,12 @@ class PredictionFailed(ItemError):
 
 class NonFiniteResult(ItemError):
     """The model answered NaN or infinity."""
+
+    stage = "result"
+
+
+class NotUtf8Result(ItemError):
+    """The model answered a string that is not UTF-8, so JSON cannot hold it."""
 
     stage = "result"
 

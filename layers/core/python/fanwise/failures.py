@@ -13,7 +13,7 @@ import msgspec
 from fanwise import limits
 from fanwise.commits import decide, read_commit, read_job
 from fanwise.items.dead_letters import dead_letter_of_record
-from fanwise.items.lines import cut, split_records
+from fanwise.items.lines import bytes_to_read, cut, split_records
 from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, job_prefix
 from fanwise.storage import Storage
 
@@ -51,7 +51,7 @@ def handle_failure(
 
 def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invocation: Invocation) -> Commit:
     entry, error = failed.entry, failed.failure.get("Error", "Lambda.Unknown")
-    data = storage.read(job.items.uri, entry.start, entry.end, job.items.pin())
+    data = storage.read(job.items.uri, *bytes_to_read(entry), job.items.pin())
     if entry.count > 1:
         return Commit(
             entry=entry.entry,
@@ -60,7 +60,9 @@ def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invoc
             rest=cut(data, job.items.kind, entry, limits.CUT_INTO),
             died=error,
         )
-    (record,) = split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line)
+    (record,) = split_records(
+        data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end
+    )
     failure = Failure(
         error=error,
         message=_message(error, failed.failure.get("Cause", "")),

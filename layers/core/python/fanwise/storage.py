@@ -136,10 +136,12 @@ class Storage:
         with _naming(uri):
             return backend.read(key, start, end, pin)
 
-    def stream(self, uri: str, info: ObjectInfo, chunk_bytes: int = STREAM_CHUNK_BYTES) -> Iterator[bytes]:
-        """The object that `info` pins, in chunks."""
-        for start in range(0, info.size_bytes, chunk_bytes):
-            yield self.read(uri, start, min(start + chunk_bytes, info.size_bytes), info)
+    def stream(
+        self, uri: str, info: ObjectInfo, chunk_bytes: int = STREAM_CHUNK_BYTES, start: int = 0
+    ) -> Iterator[bytes]:
+        """The object that `info` pins, from byte `start` on, in chunks."""
+        for begin in range(start, info.size_bytes, chunk_bytes):
+            yield self.read(uri, begin, min(begin + chunk_bytes, info.size_bytes), info)
 
     def write(self, uri: str, body: bytes) -> None:
         """Put an object, whole or not at all, over whatever was there."""

@@ -16,7 +16,7 @@ from fanwise import limits
 from fanwise.commits import decide, read_commit
 from fanwise.errors import ItemError, ModelError, StoreUnavailable
 from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_line
-from fanwise.items.lines import Record, rest_of, split_records
+from fanwise.items.lines import Record, bytes_to_read, rest_of, split_records
 from fanwise.items.parsing import Item, parse_record
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.parts import PartWriter
@@ -84,8 +84,7 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
 def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -> dict[str, Any]:
     """Predict a few items and keep nothing; raises `ModelError` if the model rejects every one it was given."""
     model = environment.kept.model(job.model)
-    data = environment.storage.read(job.items.uri, probe.start, probe.end, job.items.pin())
-    records = _records(data, job, probe)
+    _, records = _read(environment.storage, job, probe)
     items = [_parsed(record, probe.first + i, job) for i, record in enumerate(records)]
     outcomes = list(environment.pipeline.run(items, model, lambda: _time_to_work_s(request)))
     errors = [o.result for o in outcomes if isinstance(o.result, ItemError)]
@@ -102,8 +101,12 @@ def _time_to_work_s(request: Request) -> float:
     return request.time_left_s() - limits.DEADLINE_RESERVE_S
 
 
-def _records(data: bytes, job: Job, entry: Entry) -> list[Record]:
-    return list(split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line))
+def _read(storage: Storage, job: Job, entry: Entry) -> tuple[bytes, list[Record]]:
+    data = storage.read(job.items.uri, *bytes_to_read(entry), job.items.pin())
+    records = split_records(
+        data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end
+    )
+    return data, list(records)
 
 
 def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
@@ -120,8 +123,7 @@ def _predict_and_commit(
     before, loading = storage.requests(), time.monotonic()
     model = environment.kept.model(job.model)
     load_ms = (time.monotonic() - loading) * 1000
-    data = storage.read(job.items.uri, entry.start, entry.end, job.items.pin())
-    records = _records(data, job, entry)
+    data, records = _read(storage, job, entry)
     items = [_parsed(record, entry.first + i, job) for i, record in enumerate(records)]
     predictions = PartWriter("predictions", entry.entry, request.request_id)
     failures = PartWriter("failures", entry.entry, request.request_id)

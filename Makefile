@@ -1,0 +1,67 @@
+# What people do in a clone. `make` alone says what there is; nothing but make and Python 3.11 to 3.13 is needed.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint format types check check-template bench wheel lock clean tools
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install everything into .venv, as locked; at once, and without network, where that is done
+	@scripts/environment.sh development
+
+demo: setup ## Train a small model and run the whole pipeline over held-out scans, on this machine
+	@$(BIN)/fanwise demo
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Put the code into its format, and repair what ruff can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+types: setup ## Check types (mypy, strict)
+	$(BIN)/mypy
+
+check: lint types test check-template ## All that has to pass before a change goes in
+
+# Each tool in an environment of its own: SAM pins its dependencies to versions that would hold ours back.
+tools: setup
+	@scripts/environment.sh tool sam
+	@scripts/environment.sh tool cfn-lint
+
+# SAM asks for a Region, and keeps notes of its own; it asks nothing of AWS, and needs no credentials.
+check-template: export AWS_DEFAULT_REGION := us-east-1
+check-template: export SAM_CLI_TELEMETRY := 0
+check-template: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
+check-template: tools ## Check template.yaml (SAM, cfn-lint)
+	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
+	.tools/cfn-lint/bin/cfn-lint template.yaml
+
+bench: setup ## Measure against hand-written loops
+	$(BIN)/python -m benchmarks
+
+wheel: setup ## Build dist/fanwise-VERSION-py3-none-any.whl, without network
+	$(BIN)/python -m hatchling build --target wheel
+
+# Keeps the versions that are locked; `make lock UPGRADE=1` takes the newest that pyproject.toml allows.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	$(if $(UPGRADE),--upgrade)
+
+lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
+	$(COMPILE) --extra demo --group dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/bootstrap.txt requirements/bootstrap.in
+	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
+	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
+
+clean: ## Remove what these targets made, environments included (not the demo's results)
+	rm -rf .venv .tools dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,20 @@
+"""PlanJob: pins items and model, claims the job, cuts its entries (fanwise.planning)."""
+
+from functools import cache
+from typing import Any
+
+from fanwise import settings
+from fanwise.planning import plan_job
+from fanwise.storage import Storage
+
+
+@cache
+def _storage() -> Storage:
+    return Storage.from_settings()
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """`{"execution", "started_at", "start": the execution's input}`; answers with the first Round."""
+    return plan_job(
+        event, _storage(), model_bucket=settings.model_bucket(), results_bucket=settings.results_bucket()
+    )

@@ -1,0 +1,176 @@
+"""Where a record of an items file ends: one rule, for the planner that cuts and for the stages that read.
+
+JSONL: a record is a line, up to its `\\n`. CSV: a record is a row as Python's csv module reads it (excel dialect,
+not strict): a quote opens only at the start of a field, `""` inside is a quote, what follows the closing quote
+goes on to the delimiter, and a line break inside quotes is text. A line of nothing but white space between two
+records is no record. A carriage return belongs to the `\\n` after it; one without is no line end (csv then refuses
+the row, and so does `parsing`). A BOM at the file's start is skipped.
+
+Each rule is one regular expression that matches blank lines and then one whole record, so that what the planner
+counts (`cutting`) and what `split_records` splits cannot differ.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import chain, islice, pairwise
+from typing import Literal, NamedTuple
+
+from fanwise.errors import ItemsChanged
+from fanwise.limits import MAX_ENTRY_BYTES, MAX_LINE_BYTES, RAW_KEPT_BYTES
+from fanwise.records import Entry
+
+LineKind = Literal["jsonl", "csv"]
+
+BOM = b"\xef\xbb\xbf"
+_ENDS_AT_ONCE = 65_536  # records looked at together: bounds the memory of a file of very short lines
+
+# Possessive throughout: nothing is tried twice, so the time is linear in the bytes whatever they are.
+_BLANK_LINES = rb"(?:[ \t\r\v\f]*+\n)*+"
+_QUOTED = rb'[^"]*+(?:""[^"]*+)*+'  # between the quotes of a field
+_BARE = rb"[^,\r\n]*+"  # a field without quotes, or what follows a closing one
+_FIELD = rb'(?:"' + _QUOTED + rb'"' + _BARE + rb'|(?!")' + _BARE + rb")"
+_ROW = _FIELD + rb"(?:," + _FIELD + rb")*+(?:\r[^\n]*+)?+\n"
+_UNFINISHED = rb"|((?s:.+))"  # group 1: what no record's end was found in, up to the end of the data
+
+_RECORDS = {
+    "jsonl": re.compile(_BLANK_LINES + rb"[^\n]*+\n" + _UNFINISHED),
+    "csv": re.compile(_BLANK_LINES + _ROW + _UNFINISHED),
+}
+_LEADING_BLANK_LINES = re.compile(_BLANK_LINES)
+
+# An unfinished CSV row → the state its reader is in.
+_ROW_STATE = re.compile(
+    rb"(?:" + _FIELD + rb",)*+(?:"
+    rb'(?P<quoted>"' + _QUOTED + rb"\Z)"
+    rb'|(?P<between>(?:"' + _QUOTED + rb'")?+\Z)'  # a field may begin, or the next quote is a doubled one
+    rb"|" + _FIELD + rb"(?:(?P<broken>\r)|(?P<bare>\Z)))"
+)
+_SHORTEST = {"quoted": b'"', "between": b",", "bare": b"x", "broken": b"x\r", None: b"x"}
+
+
+class Record(NamedTuple):
+    """One record: its bytes [start, end) of the items file without line end, and the 1-based line it starts in.
+
+    `text` is the record, or, where `is_too_long`, the first `limits.RAW_KEPT_BYTES` of it.
+    """
+
+    start: int
+    end: int
+    line: int
+    text: bytes
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it has more bytes than `limits.MAX_LINE_BYTES`."""
+        return self.end - self.start > MAX_LINE_BYTES
+
+
+def ends_of_records(kind: LineKind, data: bytes, begin: int = 0) -> Iterator[list[int]]:
+    """Where each whole record of `data` ends, after its line end, some at a time.
+
+    Blank lines belong to the record after them.
+    """
+    matches = _RECORDS[kind].finditer(data, begin)
+    while ends := [match.end() for match in islice(matches, _ENDS_AT_ONCE) if match.lastindex is None]:
+        yield ends
+
+
+def shortest_in_same_state(kind: LineKind, unfinished: bytes) -> bytes:
+    """The shortest text, without line ends, that a reader goes on from as from `unfinished`."""
+    blank = _LEADING_BLANK_LINES.match(unfinished)
+    text = unfinished[blank.end() :] if blank else unfinished
+    if not text.strip():
+        return b"\r" if b"\r" in text else text[:1]
+    if kind == "jsonl":
+        return b"x"
+    state = _ROW_STATE.match(text)
+    return _SHORTEST[state.lastgroup if state else None]
+
+
+def split_records(
+    data: bytes, kind: LineKind, *, start: int, first_line: int, end: int | None = None
+) -> Iterator[Record]:
+    """Split the bytes of an entry, which lie at `start` of the file, into its records.
+
+    `end` is where the entry ends, for one of which only the beginning was read (`bytes_to_read`). A record over
+    `limits.MAX_LINE_BYTES` comes cut short and `is_too_long`.
+    """
+    line, counted = first_line, 0
+    for match in _RECORDS[kind].finditer(data, _bom_bytes(data, start)):
+        blank = _LEADING_BLANK_LINES.match(data, match.start())
+        begin = blank.end() if blank else match.start()
+        stop = match.end()
+        is_finished = match.lastindex is None
+        if is_finished:
+            stop -= 2 if data.endswith(b"\r\n", begin, stop) else 1
+        elif not data[begin:stop].strip():
+            return
+        line += data.count(b"\n", counted, begin)
+        counted = begin
+        text = data[begin:stop] if stop - begin <= MAX_LINE_BYTES else data[begin : begin + RAW_KEPT_BYTES]
+        last = start + stop if is_finished or end is None else end
+        yield Record(start + begin, last, line, text)
+
+
+def bytes_to_read(entry: Entry) -> tuple[int, int]:
+    """The range of the items file that says all of an entry.
+
+    All of it, save for a single record that is longer than any entry may be: the beginning tells that it is too
+    long, and the rest of it may not fit in memory.
+    """
+    if entry.count == 1:
+        return entry.start, min(entry.end, entry.start + MAX_ENTRY_BYTES)
+    return entry.start, entry.end
+
+
+def _bom_bytes(data: bytes, start: int) -> int:
+    return len(BOM) if start == 0 and data.startswith(BOM) else 0
+
+
+def cut(data: bytes, kind: LineKind, entry: Entry, into: int) -> tuple[Entry, ...]:
+    """Cut an entry, whose bytes are `data`, into up to `into` entries of as equal counts as possible.
+
+    They are named `ENTRY.0`, `ENTRY.1` … and are one attempt further. Raises `ItemsChanged` where `data` does not
+    hold the entry's records.
+    """
+    pieces = min(into, entry.count)
+    borders = [entry.count * piece // pieces for piece in range(pieces + 1)]
+    return _pieces(data, kind, entry, borders)
+
+
+def rest_of(entry: Entry, data: bytes, kind: LineKind, done: int) -> Entry:
+    """What is left of an entry after its first `done` items, as the entry `ENTRY.0`, one attempt further.
+
+    Raises `ItemsChanged` like `cut`, and `ValueError` unless something is left.
+    """
+    if not 0 <= done < entry.count:
+        raise ValueError(f"{done} of the {entry.count} items of entry {entry.entry} leave no rest")
+    (rest,) = _pieces(data, kind, entry, [done, entry.count])
+    return rest
+
+
+def _pieces(data: bytes, kind: LineKind, entry: Entry, borders: list[int]) -> tuple[Entry, ...]:
+    """The entries between the given borders, which count the entry's items; the last ends with the entry."""
+    ends = list(
+        chain([_bom_bytes(data, entry.start)], *ends_of_records(kind, data, _bom_bytes(data, entry.start)))
+    )
+    if data[ends[-1] :].strip():
+        ends.append(len(data))
+    if len(ends) - 1 != entry.count:
+        raise ItemsChanged(
+            f"entry {entry.entry} was planned with {entry.count} items and its bytes hold {len(ends) - 1};"
+            f" the items file is no longer the version that was planned: start the job again"
+        )
+    ends[0], ends[-1] = 0, len(data)
+    return tuple(
+        Entry(
+            entry=f"{entry.entry}.{piece}",
+            start=entry.start + ends[begin],
+            end=entry.start + ends[stop],
+            first=entry.first + begin,
+            first_line=entry.first_line + data.count(b"\n", 0, ends[begin]),
+            count=stop - begin,
+            attempt=entry.attempt + 1,
+        )
+        for piece, (begin, stop) in enumerate(pairwise(borders))
+    )

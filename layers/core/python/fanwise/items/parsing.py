@@ -1,0 +1,175 @@
+"""A record of the items file → an item: what an invocation predicts, and what goes back into its line.
+
+Values stay as the JSON that came in (`msgspec.Raw`), so that a large whole number or 1.10 comes back byte for
+byte, and only what the model reads is ever decoded.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from fanwise.errors import BadId, BadInputs, BadUri, LineTooLong, NotAnObject, NotJson, NotUtf8, TooDeep
+from fanwise.items.columns import fields_of_row
+from fanwise.items.lines import Record
+from fanwise.items.nesting import is_deeper_than
+from fanwise.items.uris import absolute_uri
+from fanwise.limits import MAX_LINE_BYTES, MAX_NESTING
+from fanwise.records import ItemsSource
+
+Kinds = Mapping[str, Literal["image", "number", "text"]]
+
+# Every other key is carried; the last two are ignored.
+_RESERVED = ("id", "uri", "inputs", "index", "failure")
+
+_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text_decoder = msgspec.json.Decoder(str)
+_any_decoder = msgspec.json.Decoder(msgspec.Raw)
+
+_WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+
+
+class Fields(NamedTuple):
+    """A record that could be read, not yet looked at: its top-level values as they came in."""
+
+    id: msgspec.Raw | None
+    uri: msgspec.Raw | None
+    inputs: msgspec.Raw | None
+    carried: dict[str, msgspec.Raw]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to predict. `id`, `uri_given` and `carried` are as they came in; `uri` is absolute.
+
+    `inputs` are the values by name; images among them that are URIs are absolute too. `base` is the folder that
+    the item's relative names stand in.
+    """
+
+    index: int
+    line: int
+    id: msgspec.Raw | None
+    uri_given: msgspec.Raw | None
+    uri: str | None
+    inputs: dict[str, msgspec.Raw]
+    carried: dict[str, msgspec.Raw]
+    base: str
+
+    def resolve(self, uri: str) -> str:
+        """A URI that the item gives as the absolute one it stands for; raises `BadUri`."""
+        return absolute_uri(uri, self.base)
+
+
+def parse_record(record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
+    """The item that a record holds; `kinds` are the names under which the model reads values.
+
+    Raises the `ItemError`s of the stages read and parse.
+    """
+    return item_of(read_fields(record, source, kinds), record, index, source, kinds)
+
+
+def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
+    """The values of a record, by the file's kind. Raises the `ItemError`s of the stage read."""
+    if record.is_too_long:
+        raise LineTooLong(
+            f"the line has {record.end - record.start:,} bytes ({record.start} to {record.end} of {source.uri});"
+            f" at most {MAX_LINE_BYTES:,}"
+        )
+    try:
+        text = record.text.decode()
+    except UnicodeDecodeError as error:
+        raise NotUtf8(f"the line is not UTF-8 at its byte {error.start}; save the file as UTF-8") from error
+    is_csv = source.kind == "csv"
+    values = fields_of_row(text, source.columns or (), kinds) if is_csv else _object(record.text)
+    return Fields(
+        id=values.get("id"),
+        uri=values.get("uri"),
+        inputs=values.get("inputs"),
+        carried={name: value for name, value in values.items() if name not in _RESERVED},
+    )
+
+
+def _object(text: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        values = _object_decoder.decode(text)
+        if is_deeper_than(MAX_NESTING, text):
+            raise TooDeep(f"the line is nested deeper than {MAX_NESTING}; flatten it")
+        # White space, since it could be decoded; but in a line that we write, some would take it for the end.
+        if b"\r" in text:
+            values = _object_decoder.decode(text.replace(b"\r", b" "))
+    except RecursionError as error:
+        raise TooDeep(f"the line is nested deeper than {MAX_NESTING}; flatten it") from error
+    except msgspec.DecodeError as error:
+        raise _why_no_object(text, error) from error
+    return values
+
+
+def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson:
+    if isinstance(error, msgspec.ValidationError):
+        try:
+            _any_decoder.decode(text)
+        except msgspec.DecodeError as malformed:
+            error = malformed
+        else:
+            return NotAnObject(
+                f'the line is JSON, but no object ({error}); write {{"uri": …}} or {{"inputs": …}}'
+            )
+    return NotJson(f"the line is not JSON: {str(error).removeprefix('JSON is malformed: ')}")
+
+
+def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
+    """The item that a record's values make. Raises the `ItemError`s of the stage parse."""
+    _check_id(fields.id)
+    if fields.uri is None and fields.inputs is None:
+        raise BadInputs('the item has neither "uri" nor "inputs", so there is nothing to predict from')
+    return Item(
+        index=index,
+        line=record.line,
+        id=fields.id,
+        uri_given=fields.uri,
+        uri=None if fields.uri is None else _uri(fields.uri, source.base),
+        inputs={} if fields.inputs is None else _inputs(fields.inputs, source.base, kinds),
+        carried=fields.carried,
+        base=source.base,
+    )
+
+
+def _check_id(raw: msgspec.Raw | None) -> None:
+    if raw is None or _WHOLE_NUMBER.fullmatch(raw) or _text(raw) is not None:
+        return
+    raise BadId(f'"id" is {_shown(raw)}; text or a whole number, or leave it out')
+
+
+def _uri(raw: msgspec.Raw, base: str) -> str:
+    given = _text(raw)
+    if given is None:
+        raise BadUri(f'"uri" is {_shown(raw)}; text, or leave it out')
+    if given[:5].lower() == "data:":
+        raise BadUri('"uri" is a data: URI; put it under "inputs", by the name of the input')
+    return absolute_uri(given, base)
+
+
+def _inputs(raw: msgspec.Raw, base: str, kinds: Kinds) -> dict[str, msgspec.Raw]:
+    if not bytes(raw).startswith(b"{"):
+        raise BadInputs(f'"inputs" is {_shown(raw)}; an object of values by the name of the input')
+    inputs = _object_decoder.decode(raw)
+    for name, value in inputs.items():
+        if kinds.get(name) == "image":
+            given = _text(value)
+            if given is not None and given[:5].lower() != "data:":
+                inputs[name] = msgspec.Raw(msgspec.json.encode(absolute_uri(given, base)))
+    return inputs
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    """The text that a JSON value is; None for any other value."""
+    try:
+        return _text_decoder.decode(raw)
+    except msgspec.DecodeError:
+        return None
+
+
+def _shown(raw: msgspec.Raw) -> str:
+    """A value as a message shows it."""
+    text = bytes(raw)[:80].decode("utf-8", "replace")
+    return text if len(raw) <= 60 else text[:60] + "…"

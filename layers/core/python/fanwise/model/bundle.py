@@ -1,0 +1,217 @@
+"""Published model bundles: found by name, pinned by digest, fetched and verified.
+
+`models/NAME/VERSION/` of the model bucket holds a bundle and `digest.json`, which says what it consists of. A
+version is written once. PlanJob resolves a name to a `ModelRef`, whose digest is part of the job's identity;
+PredictBatch fetches exactly that digest. Models are code (TensorFlow's SECURITY.md): nothing is loaded that does
+not match. No numpy and no TensorFlow here.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import msgspec
+
+from fanwise.errors import BundleError, ItemsChanged, ModelError
+from fanwise.model.contract import NAME, Contract, read_contract
+from fanwise.model.signature import Signature
+from fanwise.records import ModelRef
+from fanwise.storage import Storage
+
+MODEL_PREFIX = "models/"
+DIGEST_FILE, CONTRACT_FILE, PROFILE_FILE = "digest.json", "model.json", "profile.json"
+FROZEN, SAVED_MODEL, KERAS_FILE = "frozen", "saved_model", "model.keras"
+MAX_NAMED = 10  # models that a message lists
+
+Runtime = Literal["tensorflow", "litert"]
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """A file of a bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True):
+    """digest.json: what a bundle consists of, and what one needs to know of it without its runtime."""
+
+    digest: str
+    files: Mapping[str, BundleFile]
+    runtimes: tuple[Runtime, ...]
+    signature: Signature
+    prepared_by: str
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """The digest of a bundle, `sha256:…`, from the sha256 of each file by its path.
+
+    digest.json, which holds it, and profile.json, which is measured again, are no part of it.
+    """
+    lines = (f"{files[path]}  {path}\n" for path in sorted(files) if path not in (DIGEST_FILE, PROFILE_FILE))
+    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_digest(text: bytes, where: str) -> Digest:
+    """Read digest.json; raises `BundleError` where it is not one, or does not agree with itself."""
+    try:
+        digest = msgspec.json.decode(text, type=Digest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{where}: not a bundle's digest ({error}); publish the model again") from error
+    for name in digest.files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or str(path) != name:
+            raise BundleError(f"{where}: {name!r} is not a file inside the bundle; publish the model again")
+    made = digest_of({name: file.sha256 for name, file in digest.files.items()})
+    if made != digest.digest:
+        raise BundleError(
+            f"{where}: says {digest.digest}, but its files make {made}; publish the model again"
+        )
+    return digest
+
+
+def resolve(
+    storage: Storage, model_bucket: str, model: str, runtime: Literal["auto", "tensorflow", "litert"] = "auto"
+) -> ModelRef:
+    """Pin the bundle that `name@version` means; with runtime `auto`, to run on the first that it is made for.
+
+    Raises `BundleError` for a name that is none, a bundle or runtime that is not there, listing what is.
+    """
+    name, at, version = model.partition("@")
+    if not at:
+        raise BundleError(
+            f"model {model!r} has no version; write NAME@VERSION{_published(storage, model_bucket, name)}"
+        )
+    if not NAME.fullmatch(name) or not NAME.fullmatch(version):
+        raise BundleError(f"model {model!r} is not NAME@VERSION, of letters, digits, '.', '_' and '-'")
+    uri = f"s3://{model_bucket}/{MODEL_PREFIX}{name}/{version}"
+    try:
+        text = storage.read(f"{uri}/{DIGEST_FILE}")
+    except (FileNotFoundError, PermissionError) as error:
+        raise BundleError(
+            f"model {model!r} is not published in {model_bucket}{_published(storage, model_bucket, name)}"
+        ) from error
+    digest = read_digest(text, f"{uri}/{DIGEST_FILE}")
+    if not digest.runtimes or runtime not in ("auto", *digest.runtimes):
+        made_for = ", ".join(digest.runtimes) or "none"
+        raise BundleError(f"model {model!r} is not made for runtime {runtime!r}; it is for {made_for}")
+    chosen = digest.runtimes[0] if runtime == "auto" else runtime
+    kinds = _contract(storage, uri, digest).kinds(digest.signature.inputs)
+    return ModelRef(name=name, version=version, digest=digest.digest, uri=uri, runtime=chosen, kinds=kinds)
+
+
+def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:
+    """Put the files that run the bundle into a folder below `folder`, by digest, and answer with it.
+
+    What is already there is verified before it is used: /tmp outlives the process that died while it wrote.
+    Several processes may fetch at once. Raises `ModelError` for a file that is missing, or is not what was
+    published.
+    """
+    target = folder / ref.digest.removeprefix("sha256:")
+    if _is_whole(target, ref.digest):
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
+        made = Path(temporary, "bundle")
+        _download(storage, ref, made)
+        if target.exists():
+            os.rename(target, Path(temporary, "broken"))
+        try:
+            os.rename(made, target)
+        except OSError:  # another process was first
+            if not _is_whole(target, ref.digest):
+                raise
+    return target
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damaged(folder: Path, digest: Digest, names: Iterable[str]) -> str | None:
+    """The first of the named files that is missing from a bundle's folder, or is not what its digest says."""
+    for name in names:
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != digest.files[name].size_bytes:
+            return name
+        if sha256_of(path) != digest.files[name].sha256:
+            return name
+    return None
+
+
+def needed(digest: Digest) -> list[str]:
+    """The files that run a bundle: not those that the ones it runs were made from."""
+    frozen = any(name.startswith(FROZEN + "/") for name in digest.files)
+    made_from = (KERAS_FILE, SAVED_MODEL + "/") if frozen else (KERAS_FILE,)
+    return [name for name in sorted(digest.files) if not name.startswith(made_from)]
+
+
+def _contract(storage: Storage, uri: str, digest: Digest) -> Contract:
+    if CONTRACT_FILE not in digest.files:
+        return Contract()
+    where = f"{uri}/{CONTRACT_FILE}"
+    try:
+        text = storage.read(where)
+    except (FileNotFoundError, PermissionError) as error:
+        raise BundleError(f"{error}; publish the model again under another version") from error
+    if hashlib.sha256(text).hexdigest() != digest.files[CONTRACT_FILE].sha256:
+        raise BundleError(
+            f"{where}: not the file that was published; publish the model again under another version"
+        )
+    return read_contract(text, where)
+
+
+def _published(storage: Storage, model_bucket: str, name: str) -> str:
+    """What there is, for a message; nothing where it may not be listed."""
+    try:
+        keys = [info.key for info in storage.list(f"s3://{model_bucket}/{MODEL_PREFIX}")]
+    except (FileNotFoundError, PermissionError):
+        return ""
+    parts = [PurePosixPath(key).parts for key in keys if key.endswith("/" + DIGEST_FILE)]
+    models = [f"{path[1]}@{path[2]}" for path in parts if len(path) == 4]
+    same = [model for model in models if model.startswith(name + "@")]
+    listed = ", ".join(islice(same or models, MAX_NAMED))
+    return f"; there is {listed}" if listed else "; it holds no models"
+
+
+def _is_whole(target: Path, wanted: str) -> bool:
+    try:
+        digest = read_digest((target / DIGEST_FILE).read_bytes(), DIGEST_FILE)
+    except (OSError, BundleError):
+        return False
+    return digest.digest == wanted and damaged(target, digest, needed(digest)) is None
+
+
+def _download(storage: Storage, ref: ModelRef, target: Path) -> None:
+    where = f"{ref.uri}/{DIGEST_FILE}"
+    remedy = "a version is written once; publish the model again under another"
+    try:
+        text = storage.read(where)
+        digest = read_digest(text, where)
+        if digest.digest != ref.digest:
+            raise ModelError(
+                f"{where}: the bundle is {digest.digest}, the job was planned with {ref.digest}; {remedy}"
+            )
+        for name in needed(digest):
+            _download_file(storage, f"{ref.uri}/{name}", target / name)
+    except (BundleError, FileNotFoundError, PermissionError) as error:
+        raise ModelError(str(error)) from error
+    except ItemsChanged as error:
+        raise ModelError(f"{ref.uri}: a file changed while it was read; {remedy}") from error
+    wrong = damaged(target, digest, needed(digest))
+    if wrong is not None:
+        raise ModelError(f"{ref.uri}/{wrong}: not the file that was published (its sha256 differs); {remedy}")
+    (target / DIGEST_FILE).write_bytes(text)
+
+
+def _download_file(storage: Storage, uri: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for chunk in storage.stream(uri, storage.head(uri)):
+            file.write(chunk)

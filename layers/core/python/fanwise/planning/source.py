@@ -1,0 +1,97 @@
+"""The items of a manifest, pinned: which bytes the job is about, and of what kind they are."""
+
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from fanwise.errors import ItemsFileError
+from fanwise.items.columns import read_header
+from fanwise.items.folder import version_of_folder
+from fanwise.items.lines import LineKind
+from fanwise.items.uris import folder_of
+from fanwise.limits import MAX_CSV_HEADER_BYTES
+from fanwise.records import ItemsSource
+from fanwise.storage import Storage
+
+_KINDS: dict[str, LineKind] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+_UNPACK = {
+    ".gz": "gunzip",
+    ".bz2": "bunzip2",
+    ".xz": "unxz",
+    ".zst": "unzstd",
+    ".zstd": "unzstd",
+    ".lz4": "unlz4",
+    ".zip": "unzip",
+}
+
+
+class PinnedItems(NamedTuple):
+    """Items as they are now. Of a folder there is no `source` until its items are written down."""
+
+    uri: str
+    version: str
+    source: ItemsSource | None
+    begin: int = 0  # where the first record may begin, after a CSV header
+    first_line: int = 1  # the line that stands there
+
+
+def pin_items(storage: Storage, uri: str) -> PinnedItems:
+    """Pin an items file, or a folder (a URI that ends with a slash). Raises `ItemsFileError`, `LocationError`."""
+    if uri.endswith("/"):
+        try:
+            return PinnedItems(uri, version_of_folder(storage, uri), None)
+        except PermissionError as error:
+            raise ItemsFileError(f"{error}; the folder may not be listed") from error
+    kind = _kind(uri)
+    try:
+        info = storage.head(uri)
+    except FileNotFoundError as error:
+        raise ItemsFileError(
+            f"{uri}: there is no such items file; check the URI (a folder's ends with /)"
+        ) from error
+    except PermissionError as error:
+        raise ItemsFileError(f"{error}; the items file may not be read, or is not there") from error
+    columns, begin, first_line = None, 0, 1
+    if kind == "csv":
+        read_bytes = min(info.size_bytes, MAX_CSV_HEADER_BYTES + 16)  # 16: a BOM and the line end
+        beginning = storage.read(uri, 0, read_bytes, info)
+        columns, begin, first_line = read_header(beginning, uri, is_whole_file=read_bytes == info.size_bytes)
+    source = ItemsSource(
+        uri=uri,
+        kind=kind,
+        size_bytes=info.size_bytes,
+        etag=info.etag,
+        version_id=info.version_id,
+        columns=columns,
+        base=folder_of(uri),
+    )
+    return PinnedItems(uri, info.version_id or info.etag, source, begin, first_line)
+
+
+def pin_items_of_folder(storage: Storage, folder_uri: str, items_uri: str) -> ItemsSource:
+    """Pin what `write_items_of_folder` wrote."""
+    info = storage.head(items_uri)
+    return ItemsSource(
+        uri=items_uri,
+        kind="jsonl",
+        size_bytes=info.size_bytes,
+        etag=info.etag,
+        version_id=info.version_id,
+        base=folder_uri,
+    )
+
+
+def _kind(uri: str) -> LineKind:
+    """The kind of an items file by its ending; raises `ItemsFileError` with the remedy for any other."""
+    path = PurePosixPath(uri)
+    ending = path.suffix.lower()
+    if ending in _KINDS:
+        return _KINDS[ending]
+    if ending in _UNPACK:
+        raise ItemsFileError(
+            f"{uri} is compressed, and entries are byte ranges of what is not; unpack it first:"
+            f" {_UNPACK[ending]} {path.name}"
+        )
+    raise ItemsFileError(
+        f"{uri}: items are read from {', '.join(_KINDS)} files, or from a folder, whose URI ends with /;"
+        f" this ends with {ending or path.name!r}"
+    )

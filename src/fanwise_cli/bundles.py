@@ -1,0 +1,234 @@
+"""A model as a person has it → a bundle, published: what `fanwise run` and `fanwise push` do first.
+
+Bundles are made once and kept in a cache: `sources/` says which digest a source led to, and each bundle lies in a
+folder named by its digest. TensorFlow's part (`prepare_bundle`) runs in a process of its own, so that the command
+stays quick and a model that crashes TensorFlow does not take it along.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+import fanwise
+from fanwise.errors import BundleError
+from fanwise.model.bundle import (
+    DIGEST_FILE,
+    MODEL_PREFIX,
+    PROFILE_FILE,
+    BundleFile,
+    Digest,
+    damaged,
+    digest_of,
+    read_digest,
+    sha256_of,
+)
+from fanwise.model.contract import NAME
+from fanwise.model.signature import Signature
+from fanwise_cli.bundle_sources import BundleSource, find_source
+
+VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
+
+
+@dataclass(frozen=True)
+class PreparedBundle:
+    """A bundle in the cache. `notes` are worth telling the person who gave the model."""
+
+    folder: Path
+    digest: str
+    name: str
+    version: str
+    notes: list[str]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `prepare_bundle` found out; a text in its place says why the model is no good."""
+
+    signature: Signature
+    notes: list[str]
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What a source led to, as the cache remembers it."""
+
+    digest: str
+    notes: list[str]
+
+
+def prepare(model: Path, cache: Path) -> PreparedBundle:
+    """Make a bundle of a model in any form that docs/contracts.md names, or find the one made before.
+
+    Nothing is written beside the model. Several processes may prepare at once. Raises `BundleError` with the file,
+    the place and the remedy.
+    """
+    source = find_source(model)
+    hashes = {name: sha256_of(path) for name, path in source.files.items()}
+    words = f"{fanwise.__version__} {sorted(hashes.items())} {source.prepared}"
+    record = cache / "sources" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
+    made = _remembered(record, cache)
+    if made is None:
+        cache.mkdir(parents=True, exist_ok=True)
+        made = _taken(source, cache) if source.prepared else _made(source, cache)
+        _write_whole(record, msgspec.json.encode(made))
+    name = source.contract.name or _safe_name(model.resolve().stem)
+    version = made.digest.removeprefix("sha256:")[:VERSION_DIGITS]
+    return PreparedBundle(_folder(cache, made.digest), made.digest, name, version, made.notes)
+
+
+def publish(
+    prepared: PreparedBundle, models_bucket_folder: Path, name: str | None = None, version: str | None = None
+) -> str:
+    """Put a bundle into the folder that stands for the model bucket; answers with `name@version`.
+
+    A version is written once: the same digest again is fine, another one raises `BundleError`.
+    """
+    name, version = name or prepared.name, version or prepared.version
+    for what, value in (("name", name), ("version", version)):
+        if not NAME.fullmatch(value):
+            raise BundleError(
+                f"{value!r} cannot be a model's {what}; use letters, digits, '.', '_' and '-', up to 100"
+            )
+    target = models_bucket_folder / MODEL_PREFIX / name / version
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=models_bucket_folder) as temporary:
+            copy = Path(temporary, "bundle")
+            shutil.copytree(prepared.folder, copy, copy_function=_link_or_copy)
+            _rename(copy, target)
+    there = read_digest((target / DIGEST_FILE).read_bytes(), str(target / DIGEST_FILE))
+    if there.digest != prepared.digest:
+        raise BundleError(
+            f"model {name}@{version} is published with {there.digest}, and this bundle is {prepared.digest};"
+            f" a version is written once: choose another"
+        )
+    return f"{name}@{version}"
+
+
+def _folder(cache: Path, digest: str) -> Path:
+    return cache / digest.removeprefix("sha256:")
+
+
+def _remembered(record: Path, cache: Path) -> _Made | None:
+    """What the cache has for a source, if it is all still there and as it was."""
+    try:
+        made = msgspec.json.decode(record.read_bytes(), type=_Made)
+        folder = _folder(cache, made.digest)
+        digest = read_digest((folder / DIGEST_FILE).read_bytes(), DIGEST_FILE)
+    except (OSError, msgspec.DecodeError, BundleError):
+        return None
+    return made if damaged(folder, digest, digest.files) is None else None
+
+
+def _taken(source: BundleSource, cache: Path) -> _Made:
+    """Keep a bundle that was prepared before, elsewhere."""
+    where = source.given / DIGEST_FILE
+    digest = read_digest(where.read_bytes(), str(where))
+    wrong = damaged(source.given, digest, digest.files)
+    if wrong is not None:
+        raise BundleError(
+            f"{source.given / wrong}: missing or changed since {DIGEST_FILE} was written; delete {where} to make a"
+            f" new bundle of what is there"
+        )
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache) as temporary:
+        folder = Path(temporary, "bundle")
+        names = [*digest.files, DIGEST_FILE, *([PROFILE_FILE] if PROFILE_FILE in source.files else [])]
+        _copy({name: source.given / name for name in names}, folder)
+        _keep(folder, digest, cache)
+    return _Made(digest.digest, [])
+
+
+def _made(source: BundleSource, cache: Path) -> _Made:
+    """Make a bundle of a source: copy, export, freeze, describe."""
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache) as temporary:
+        folder = Path(temporary, "bundle")
+        folder.mkdir()
+        _copy(source.files, folder)
+        report = _run_tensorflow(source, folder, Path(temporary, "report.json"))
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        files = {
+            name: BundleFile(sha256_of(folder / name), (folder / name).stat().st_size)
+            for name in names
+            if name != PROFILE_FILE
+        }
+        digest = Digest(
+            digest=digest_of({name: file.sha256 for name, file in files.items()}),
+            files=files,
+            runtimes=("tensorflow",),
+            signature=report.signature,
+            prepared_by=f"fanwise {fanwise.__version__}",
+        )
+        text = msgspec.json.format(msgspec.json.encode(digest), indent=1)
+        (folder / DIGEST_FILE).write_bytes(text)
+        _keep(folder, digest, cache)
+    return _Made(digest.digest, report.notes)
+
+
+def _run_tensorflow(source: BundleSource, folder: Path, report_path: Path) -> Report:
+    # -P: a file of the current folder named like a library is not to be imported in its place.
+    command = [sys.executable, "-P", "-m", "fanwise_cli.prepare_bundle", str(folder), str(report_path)]
+    # The hash seed: sets that are walked through in the order of each run would make a digest of each run.
+    settings = {"KERAS_BACKEND": "tensorflow", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(  # noqa: S603
+        command, env=os.environ | settings, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if not report_path.exists():
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise BundleError(
+            f"{source.given}: TensorFlow died while the model was prepared (exit status {done.returncode}"
+            f"{': ' + said[-1][:300] if said else ''}); try the model in TensorFlow by itself"
+        )
+    report = msgspec.json.decode(report_path.read_bytes(), type=Report | str)
+    if isinstance(report, str):
+        raise BundleError(f"{source.given}: {report}")
+    return report
+
+
+def _keep(folder: Path, digest: Digest, cache: Path) -> None:
+    """Move a finished bundle to its place in the cache."""
+    target = _folder(cache, digest.digest)
+    if target.exists() and damaged(target, digest, digest.files) is not None:
+        os.rename(target, folder.with_name("broken"))
+    _rename(folder, target)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    """Rename, unless another process was first."""
+    try:
+        os.rename(folder, target)
+    except OSError:
+        if not (target / DIGEST_FILE).exists():
+            raise
+
+
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
+    for name, path in files.items():
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another device, or a file system without links
+        shutil.copyfile(source, target)
+
+
+def _write_whole(path: Path, text: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)
+
+
+def _safe_name(stem: str) -> str:
+    """A name out of a file's: what a name may not hold becomes a hyphen."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"

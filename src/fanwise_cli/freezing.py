@@ -1,0 +1,120 @@
+"""A SavedModel → the same with its variables as constants (`frozen/`), if that changes nothing.
+
+The last step of `prepare_bundle`; `fanwise.model.tensorflow_runtime` says why a frozen model is worth
+having. The choice is made here, once, and is part of the bundle's digest: a bundle without
+`frozen/` runs its SavedModel.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from fanwise.errors import ModelError
+from fanwise.model.arrays import numpy_dtype
+from fanwise.model.binding import Bound, row_shape
+from fanwise.model.bundle import FROZEN, SAVED_MODEL
+from fanwise.model.runtime import ComputeError, Runtime
+from fanwise.model.signature import FLOATS, TensorSpec
+from fanwise.model.tensorflow_runtime import TAG, TensorFlowRuntime
+
+MAX_FROZEN_BYTES = (
+    512 * 1024 * 1024
+)  # a graph is in memory several times while it loads, and 2 GB is protobuf's end
+TOLERANCE = 1e-5
+
+
+class _NotFrozen(Exception):
+    """Why a model stays as it is."""
+
+
+def freeze(folder: Path, signature: str, runtime: Runtime, bound: Bound, rows: int) -> str | None:
+    """Write `frozen/` beside `saved_model/`; answers with a note where the model is better left alone.
+
+    `runtime` is the SavedModel, loaded; `rows` the mini-batch at which both have to predict the same.
+    """
+    target = folder / FROZEN
+    try:
+        _write_frozen(folder / SAVED_MODEL, target, signature)
+        _check_same(runtime, TensorFlowRuntime(target, signature, threads=1), bound, rows)
+    except (_NotFrozen, ModelError) as error:
+        shutil.rmtree(target, ignore_errors=True)
+        return f"The model runs as it is, not frozen, which may be slower: {error}."
+    return None
+
+
+def _write_frozen(saved_model: Path, target: Path, signature: str) -> None:
+    size = sum(file.stat().st_size for file in saved_model.rglob("*") if file.is_file())
+    if size > MAX_FROZEN_BYTES:
+        raise _NotFrozen(f"it has {size:,} bytes, and only up to {MAX_FROZEN_BYTES:,} are frozen")
+    function, frozen = _frozen_function(saved_model, signature)
+    names = [spec.name for spec in function.structured_input_signature[1].values()]
+    inputs = {tensor.op.name: tensor for tensor in frozen.inputs}
+    if set(names) != set(inputs):
+        raise _NotFrozen("it refers to tables or other resources that are no constants")
+    outputs = dict(zip(sorted(function.structured_outputs), frozen.outputs, strict=True))
+    model = saved_model_pb2.SavedModel(saved_model_schema_version=1)
+    meta_graph = model.meta_graphs.add()
+    meta_graph.meta_info_def.tags.append(TAG)
+    meta_graph.meta_info_def.tensorflow_version = tf.__version__
+    meta_graph.graph_def.CopyFrom(frozen.graph.as_graph_def())
+    definition = meta_graph.signature_def[signature]
+    for described, tensors in ((definition.inputs, inputs), (definition.outputs, outputs)):
+        for name, tensor in tensors.items():
+            described[name].name = tensor.name
+            described[name].dtype = tensor.dtype.as_datatype_enum
+            described[name].tensor_shape.CopyFrom(tensor.shape.as_proto())
+    target.mkdir()
+    (target / "saved_model.pb").write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _frozen_function(saved_model: Path, signature: str) -> tuple[Any, Any]:
+    try:
+        model = tf.saved_model.load(str(saved_model))  # its variables live as long as it does
+        function = model.signatures[signature]
+        return function, convert_variables_to_constants_v2(function, lower_control_flow=False)
+    except Exception as error:  # many kinds, of models that hold more than variables
+        raise _NotFrozen(f"TensorFlow cannot freeze it ({type(error).__name__})") from error
+
+
+def _check_same(plain: Runtime, frozen: Runtime, bound: Bound, rows: int) -> None:
+    sample = {
+        name: _sample((rows, *row_shape(bound.inputs[name], spec)), spec)
+        for name, spec in plain.inputs.items()
+    }
+    if (plain.inputs, set(plain.outputs)) != (frozen.inputs, set(frozen.outputs)):
+        raise _NotFrozen("frozen, it has another signature")
+    try:
+        expected = plain.predict(sample)
+    except ComputeError as error:
+        raise _NotFrozen("it rejects made-up input, so the two could not be compared") from error
+    try:
+        found = frozen.predict(sample)
+    except ComputeError as error:
+        raise _NotFrozen("frozen, it does not compute") from error
+    for name, values in expected.items():
+        if not _equal(values, found[name]):
+            raise _NotFrozen(f"frozen, its output {name!r} differs by more than {TOLERANCE}")
+
+
+def _sample(shape: tuple[int, ...], spec: TensorSpec) -> NDArray[Any]:
+    random = np.random.default_rng(0)
+    if spec.dtype == "string":
+        return np.full(shape, b"a sample of text", object)
+    if spec.dtype in FLOATS:
+        return random.random(shape).astype(numpy_dtype(spec.dtype))
+    return random.integers(0, 2, shape).astype(numpy_dtype(spec.dtype))
+
+
+def _equal(expected: NDArray[Any], found: NDArray[Any]) -> bool:
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return False
+    if expected.dtype.kind != "f":
+        return bool(np.array_equal(expected, found))
+    size = max(1.0, float(np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))))
+    return bool(np.allclose(expected, found, rtol=0, atol=TOLERANCE * size, equal_nan=True))

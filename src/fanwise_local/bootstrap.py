@@ -1,0 +1,28 @@
+"""The first thing a process of an execution environment runs: it dies with its cloud, then it is awslambdaric.
+
+`python -m fanwise_local.bootstrap CLOUD_PID HANDLER`. A preexec function would run between fork and exec, where
+another thread of the cloud may hold a lock; here nothing is shared any more.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+from awslambdaric.__main__ import main
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def _die_with(cloud_pid: int) -> None:
+    """SIGKILL when the cloud ends, however it ends (Linux); at once if it has ended already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != cloud_pid:
+        sys.exit("the cloud that started this process is gone")
+
+
+if __name__ == "__main__":
+    _die_with(int(sys.argv[1]))
+    sys.argv[1:] = sys.argv[2:]
+    main(sys.argv)

@@ -1,0 +1,98 @@
+"""Folders that stand for buckets: the stack's own, the folder of the items, and what `--root` names.
+
+The handlers learn of them by FANWISE_MOUNTS and hold every key inside its folder (`fanwise.storage`).
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from fanwise.errors import LocationError
+from fanwise.settings import MOUNTS, Mount
+from fanwise.storage import FolderBackend, Storage
+from fanwise_local.template import Stack
+
+_LEGAL = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # bucketnamingrules
+
+
+class Mounts:
+    """Bucket name → folder."""
+
+    def __init__(self, by_bucket: Mapping[str, Mount]) -> None:
+        self.by_bucket = dict(by_bucket)
+
+    @classmethod
+    def of(cls, stack: Stack, *, work_dir: Path, folders: Iterable[Path], roots: Iterable[str]) -> Self:
+        """Mount the stack's buckets below `work_dir/buckets`, `folders` under their own names, and `roots`.
+
+        A root is `DIR` or `NAME=DIR`. Raises `LocationError` for a folder that is not there, a name that is no
+        bucket's, and two folders under one name.
+        """
+        mounts = cls({})
+        for bucket in stack.buckets.values():
+            folder = work_dir / "buckets" / bucket
+            folder.mkdir(parents=True, exist_ok=True)
+            mounts._add(bucket, folder, writable=True)
+        for folder in folders:
+            mounts._add(bucket_name_of(folder), folder, writable=False)
+        for root in roots:
+            name, separator, path = root.partition("=")
+            folder = Path(path if separator else root)
+            if not folder.is_dir():
+                raise LocationError(f"--root {root}: there is no folder {folder}")
+            mounts._add(name if separator else bucket_name_of(folder), folder, writable=False)
+        return mounts
+
+    def _add(self, bucket: str, folder: Path, *, writable: bool) -> None:
+        if not _LEGAL.fullmatch(bucket):
+            raise LocationError(
+                f"{folder}: {bucket!r} is no bucket's name (3 to 63 of a-z, 0-9, '.' and '-');"
+                f" mount it as --root NAME={folder}"
+            )
+        path = os.path.realpath(folder)
+        known = self.by_bucket.get(bucket)
+        if known is not None and known.path != path:
+            raise LocationError(
+                f"{folder}: bucket {bucket!r} is {known.path} already; mount it as --root NAME={folder}"
+            )
+        if known is None:
+            self.by_bucket[bucket] = Mount(path, writable)
+
+    def environment(self) -> dict[str, str]:
+        """What the handlers are told."""
+        return {MOUNTS: json.dumps(msgspec.to_builtins(self.by_bucket))}
+
+    def storage(self) -> Storage:
+        """The same buckets for this process."""
+        return Storage(
+            {
+                bucket: FolderBackend(Path(m.path), writable=m.writable)
+                for bucket, m in self.by_bucket.items()
+            },
+            s3=False,
+        )
+
+    def folder_of(self, bucket: str) -> Path:
+        """The folder that stands for a bucket."""
+        return Path(self.by_bucket[bucket].path)
+
+    def uri_of(self, path: Path) -> str:
+        """The URI of a file or folder inside a mount; raises `LocationError` outside of all."""
+        real = Path(os.path.realpath(path))
+        for bucket, mount in self.by_bucket.items():
+            if real.is_relative_to(mount.path):
+                key = real.relative_to(mount.path).as_posix()
+                return f"s3://{bucket}/{'' if key == '.' else key}"
+        raise LocationError(f"{path}: is in no mounted folder; mount its folder with --root DIR")
+
+
+def bucket_name_of(folder: Path) -> str:
+    """A folder's own name as a bucket's: lower case, whatever is not a letter, digit or '-' becomes '-'."""
+    name = Path(os.path.realpath(folder)).name.lower()
+    made = re.sub(r"[^a-z0-9-]+", "-", name).strip("-")[:63].strip("-")
+    return made if len(made) >= 3 else f"folder-{made}".strip("-")

@@ -1,0 +1,245 @@
+"""A record of either kind → an item, value for value as it came in, or the error that names what is wrong."""
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanwise import errors, limits
+from fanwise.items.lines import LineKind, Record, split_records
+from fanwise.items.nesting import is_deeper_than
+from fanwise.items.parsing import Item, Kinds, parse_record
+from fanwise.records import ItemsSource
+
+KINDS: Kinds = {"photo": "image", "age": "number", "note": "text"}
+
+
+def source(columns: tuple[str, ...] | None = None) -> ItemsSource:
+    kind: LineKind = "jsonl" if columns is None else "csv"
+    return ItemsSource(
+        uri=f"s3://b/in/items.{kind}", kind=kind, size_bytes=0, etag="e", base="s3://b/in/", columns=columns
+    )
+
+
+def record(text: bytes) -> Record:
+    return Record(0, len(text), 8, text)
+
+
+def parsed(text: str | bytes, kinds: Kinds = KINDS) -> Item:
+    return parse_record(record(text.encode() if isinstance(text, str) else text), 7, source(), kinds)
+
+
+def row(text: str, *columns: str, kinds: Kinds = KINDS) -> Item:
+    return parse_record(record(text.encode()), 7, source(columns), kinds)
+
+
+def plain(values: dict[str, msgspec.Raw]) -> dict[str, bytes]:
+    return {name: bytes(raw) for name, raw in values.items()}
+
+
+def test_an_item_keeps_what_came_in_byte_for_byte() -> None:
+    item = parsed(
+        '{"id": 12345678901234567890123, "uri": "../7.png", "label": 1.10, "big": 1E400, "t": "\\u00e4\\/",'
+        ' "inputs": {"age": 31.0, "other": [1,  2]}, "index": 99, "failure": {"error": "x"}}'
+    )
+    assert (item.index, item.line, item.uri) == (7, 8, "s3://b/7.png")
+    assert bytes(item.id or b"") == b"12345678901234567890123"
+    assert bytes(item.uri_given or b"") == b'"../7.png"'
+    assert plain(item.inputs) == {"age": b"31.0", "other": b"[1,  2]"}
+    assert plain(item.carried) == {"label": b"1.10", "big": b"1E400", "t": b'"\\u00e4\\/"'}
+    assert item.resolve("8.png") == "s3://b/in/8.png"
+
+
+def test_without_id_and_uri() -> None:
+    item = parsed('{"inputs": {}}')
+    assert (item.id, item.uri, item.uri_given, item.inputs, item.carried) == (None, None, None, {}, {})
+
+
+def test_the_last_of_two_equal_keys_counts() -> None:
+    assert parsed('{"uri": "a", "uri": "b"}').uri == "s3://b/in/b"
+
+
+@pytest.mark.parametrize(
+    ("value", "absolute"),
+    [
+        ('"x.png"', '"s3://b/in/x.png"'),
+        ('"../\\u0078.png"', '"s3://b/x.png"'),
+        ('"s3://o/x"', '"s3://o/x"'),
+        ('"data:image/png;base64,AA=="', '"data:image/png;base64,AA=="'),
+        ("3", "3"),
+    ],
+)
+def test_images_among_the_inputs_are_made_absolute(value: str, absolute: str) -> None:
+    item = parsed(f'{{"inputs": {{"photo": {value}, "note": "x.png"}}}}')
+    assert plain(item.inputs) == {"photo": absolute.encode(), "note": b'"x.png"'}
+
+
+def test_a_carriage_return_between_values_does_not_reach_the_lines_we_write() -> None:
+    assert plain(parsed('{"uri": "a",\r "v": [1,\r2]}\r').carried) == {"v": b"[1, 2]"}
+
+
+@pytest.mark.parametrize("value", ['"a"', '""', "0", "-7", "18446744073709551616", '"\\ud83d\\ude00"'])
+def test_ids(value: str) -> None:
+    assert bytes(parsed(f'{{"id": {value}, "uri": "a"}}').id or b"") == value.encode()
+
+
+@pytest.mark.parametrize("value", ["true", "null", "1.0", "1e3", "[1]", '{"a": 1}'])
+def test_what_is_no_id(value: str) -> None:
+    with pytest.raises(errors.BadId, match=r'"id" is .*; text or a whole number, or leave it out'):
+        parsed(f'{{"id": {value}, "uri": "a"}}')
+
+
+DEEPEST = b'{"inputs": ' + b"[" * 63 + b"]" * 63 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (b'{"uri": "\xff"}', errors.NotUtf8, "not UTF-8 at its byte 9; save the file as UTF-8"),
+        (b'{"\xc3": 1}', errors.NotUtf8, "not UTF-8"),
+        (b'{"uri": "a"', errors.NotJson, "the line is not JSON"),
+        (b'{"uri": "a",}', errors.NotJson, "trailing comma"),
+        (b'{"uri": "a"} {"uri": "b"}', errors.NotJson, "trailing characters"),
+        (b'{"uri": "a", "v": NaN}', errors.NotJson, "invalid character"),
+        (b'{"uri": "a", "v": {"w": 01}}', errors.NotJson, "invalid number"),
+        (b'{"uri": "a", "v": "\\ud800"}', errors.NotJson, "not JSON"),
+        (b"{'uri': 'a'}", errors.NotJson, "not JSON"),
+        (b'\xef\xbb\xbf{"uri": "a"}', errors.NotJson, "not JSON"),
+        (b"[1", errors.NotJson, "not JSON"),
+        (b"[1]", errors.NotAnObject, "the line is JSON, but no object .*array"),
+        (b'"a"', errors.NotAnObject, "no object"),
+        (b"null", errors.NotAnObject, "no object"),
+        (DEEPEST.replace(b"[]", b"[{}]"), errors.TooDeep, "nested deeper than 64; flatten it"),
+        (b'{"v": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", errors.TooDeep, "nested deeper than 64"),
+        (b'{"v": ' + b"[" * 100_000, errors.TooDeep, "nested deeper than 64"),
+        (b'{"label": 3}', errors.BadInputs, 'neither "uri" nor "inputs"'),
+        (b'{"inputs": [1, 2]}', errors.BadInputs, r'"inputs" is \[1, 2\]; an object of values'),
+        (b'{"inputs": null}', errors.BadInputs, '"inputs" is null'),
+        (b'{"uri": 7}', errors.BadUri, '"uri" is 7; text, or leave it out'),
+        (b'{"uri": "data:,x"}', errors.BadUri, 'put it under "inputs"'),
+        (b'{"uri": "file:///x"}', errors.BadUri, "neither s3:// nor relative"),
+        (b'{"inputs": {"photo": "../../x"}}', errors.BadUri, "leads out of the bucket"),
+    ],
+)
+def test_what_is_no_item(text: bytes, error: type[errors.ItemError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        parsed(text)
+
+
+def test_the_deepest_allowed() -> None:
+    with pytest.raises(errors.BadInputs):  # read, and then found to be no object
+        parsed(DEEPEST)
+
+
+def test_a_line_that_is_too_long() -> None:
+    data = b'{"uri": "' + b"x" * limits.MAX_LINE_BYTES + b'"}\n'
+    (long,) = split_records(data, "jsonl", start=10, first_line=3)
+    with pytest.raises(
+        errors.LineTooLong, match=r"8,388,619 bytes \(10 to 8388629 of .*\); at most 8,388,608"
+    ):
+        parse_record(long, 0, source(), KINDS)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    st.dictionaries(
+        st.text().filter(lambda name: name not in ("id", "index", "failure", "inputs")), json_values
+    )
+)
+def test_whatever_is_carried_comes_back(carried: dict[str, object]) -> None:
+    carried.pop("uri", None)
+    item = parsed(json.dumps(carried | {"uri": "a"}))
+    assert {name: json.loads(bytes(raw)) for name, raw in item.carried.items()} == carried
+
+
+def depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(json_values, st.integers(0, 5))
+def test_nesting_is_counted_without_decoding(value: object, levels: int) -> None:
+    assert is_deeper_than(levels, json.dumps(value).encode()) == (depth(value) > levels)
+
+
+def test_brackets_in_text_do_not_nest() -> None:
+    assert not is_deeper_than(1, json.dumps({"a": '[[["\\{{'}).encode())
+
+
+def test_a_row() -> None:
+    item = row('r-1,3.5,"a ""b""\nc",left', "id", "age", "note", "side")
+    assert bytes(item.id or b"") == b'"r-1"'
+    assert plain(item.inputs) == {"age": b"3.5", "note": b'"a \\"b\\"\\nc"'}
+    assert plain(item.carried) == {"side": b'"left"'}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("31", b"31"),
+        (" -1.5e3 ", b"-1.5e3"),
+        ('"[1, [2, 3]]"', b"[1, [2, 3]]"),
+        ('"[1,\n2]"', b"[1, 2]"),
+        ("true", b"true"),
+        ("thirty", b'"thirty"'),
+        ("1.", b'"1."'),
+        ("+1", b'"+1"'),
+        ("1 2", b'"1 2"'),
+        ("NaN", b'"NaN"'),
+        ('"{""a"": 1}"', b'"{\\"a\\": 1}"'),
+    ],
+)
+def test_a_number_of_a_row(field: str, value: bytes) -> None:
+    assert plain(row(f"{field},x", "age", "uri").inputs) == {"age": value}
+
+
+def test_empty_fields() -> None:
+    item = row(",,,,,", "id", "uri", "photo", "age", "note", "side")
+    assert (item.id, item.uri, plain(item.inputs), plain(item.carried)) == (
+        None,
+        None,
+        {"note": b'""'},
+        {"side": b'""'},
+    )
+
+
+def test_a_short_row_is_padded_and_a_failures_own_columns_are_ignored() -> None:
+    item = row("x.png,5", "uri", "index", "failure", "side")
+    assert (item.uri, plain(item.carried)) == ("s3://b/in/x.png", {"side": b'""'})
+
+
+def test_an_image_of_a_row_is_made_absolute() -> None:
+    assert plain(row("x.png", "photo").inputs) == {"photo": b'"s3://b/in/x.png"'}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("a,b,c", errors.BadRow, "the row has 3 fields and the header 2 columns"),
+        ("a\rb,c", errors.BadRow, "cannot be read as CSV: new-line character"),
+        (",3", errors.BadInputs, "neither"),
+        ("../../x", errors.BadUri, "leads out"),
+    ],
+)
+def test_rows_that_are_no_items(text: str, error: type[errors.ItemError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        row(text, "uri", "side")
+
+
+@pytest.mark.parametrize("levels", [63, 100_000])
+def test_an_array_nested_too_deep_in_a_row(levels: int) -> None:
+    with pytest.raises(errors.TooDeep, match="an array nested deeper than 62"):
+        row("[" * levels + "]" * levels, "age")
+    assert row("[" * 62 + "]" * 62, "age").inputs["age"]
+
+
+def test_a_field_longer_than_the_csv_modules_default_is_read() -> None:
+    assert len(row("x" * 200_000, "note").inputs["note"]) == 200_002

@@ -1,0 +1,118 @@
+"""Small models to test with, made once per session in a process of their own, with what they answer when called.
+
+`python keras_models.py FOLDER` makes them; `made_models` is the fixture. Each lies in FOLDER, its inputs and
+outputs at one mini-batch of 32 in NAME.npz, under the signature's names.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROWS = 32
+_MADE = pytest.StashKey[Path]()
+
+
+@pytest.fixture(scope="session")
+def made_models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """digits.keras (image), tabular/ (two inputs, two outputs), text/ (a lookup table), odd/ (dtypes), fixed/."""
+    stash = request.config.stash
+    if _MADE not in stash:
+        folder = tmp_path_factory.mktemp("models")
+        quiet = {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_ENABLE_ONEDNN_OPTS": "1",
+            "KERAS_BACKEND": "tensorflow",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
+        done = subprocess.run(
+            [sys.executable, __file__, str(folder)], env=os.environ | quiet, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        stash[_MADE] = folder
+    return stash[_MADE]
+
+
+def _make(folder: Path) -> None:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(7)
+    random = np.random.default_rng(7)
+    layers = keras.layers
+
+    digits = keras.Sequential(
+        [
+            keras.Input((8, 8, 1), name="pixels"),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    digits.save(folder / "digits.keras")
+    pixels = (random.integers(0, 256, (ROWS, 8, 8, 1)) / 255).astype(np.float32)
+    np.savez(folder / "digits.npz", pixels=pixels, output_0=digits(pixels, training=False))
+
+    age, history = keras.Input((1,), name="age"), keras.Input((3,), name="history")
+    both = layers.Dense(8, activation="tanh")(layers.Concatenate()([age, history]))
+    tabular = keras.Model(
+        {"age": age, "history": history}, {"risk": layers.Dense(2)(both), "cost": layers.Dense(1)(both)}
+    )
+    tabular.export(str(folder / "tabular"), verbose=False)
+    given = {"age": random.random((ROWS, 1), np.float32), "history": random.random((ROWS, 3), np.float32)}
+    np.savez(folder / "tabular.npz", **given, **tabular(given))
+
+    words = keras.Input((1,), dtype="string", name="text")
+    vectors = layers.TextVectorization(output_sequence_length=4, vocabulary=["good", "bad", "ugly"])(words)
+    text = keras.Model(words, layers.Dense(2)(layers.Flatten()(layers.Embedding(8, 3)(vectors))))
+    text.export(str(folder / "text"), verbose=False)
+    lines = ["good bad"] * (ROWS - 2) + ["", "ügly ugly"]
+    np.savez(folder / "text.npz", text=lines, output_0=text(tf.constant([[line] for line in lines])))
+
+    class Odd(tf.Module):
+        """Every family of dtypes, a size that is left open, and a complaint about negative numbers."""
+
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec((None, 2), tf.int32, "whole"),
+                tf.TensorSpec((None,), tf.float16, "half"),
+                tf.TensorSpec((None, 2), tf.bfloat16, "brain"),
+                tf.TensorSpec((None,), tf.bool, "flag"),
+                tf.TensorSpec((None,), tf.string, "word"),
+                tf.TensorSpec((None, None), tf.float32, "open"),
+            ]
+        )
+        def __call__(self, whole, half, brain, flag, word, open):  # noqa: A002
+            with tf.control_dependencies([tf.debugging.assert_non_negative(whole, "whole is negative")]):
+                doubled = tf.cast(whole, tf.int64) * 2
+            return {
+                "doubled": doubled,
+                "logarithm": tf.math.log(half),
+                "brain": brain * 2,
+                "not": tf.logical_not(flag),
+                "word": tf.strings.join([word, word]),
+                "sum": tf.reduce_sum(open, axis=1),
+                "sizes": tf.shape(open),
+            }
+
+    odd = Odd()
+    tf.saved_model.save(odd, str(folder / "odd"), signatures=odd.__call__)
+
+    class Fixed(tf.Module):
+        """A batch size of its own."""
+
+        @tf.function(input_signature=[tf.TensorSpec((4, 2), tf.float32, "x")])
+        def __call__(self, x):
+            return {"y": tf.reshape(x, (4, 2)) + 1}
+
+    fixed = Fixed()
+    tf.saved_model.save(fixed, str(folder / "fixed"), signatures=fixed.__call__)
+
+
+if __name__ == "__main__":
+    _make(Path(sys.argv[1]))

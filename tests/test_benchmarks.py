@@ -1,0 +1,411 @@
+"""The benchmarks' own arithmetic, what they read of a job and what they write. Nothing here is timed."""
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from benchmarks.errors import BenchmarkError
+from benchmarks.interpreter_process import RUNNERS, StubServices, shipped_machine
+from benchmarks.machine import kind_of, this_machine
+from benchmarks.mobilenet import (
+    LoopReport,
+    MiniBatch,
+    PredictionLine,
+    Top,
+    combined,
+    commit_ramps,
+    compare,
+)
+from benchmarks.processes import environment, run_process
+from benchmarks.rates import Ramp, median_ratio, reached_s, spread, steady_items_per_s
+from benchmarks.report import BEGIN, END, with_measured, write_report
+from benchmarks.results import (
+    Agreement,
+    Interpreter,
+    Machine,
+    MapRunMeasure,
+    Mobilenet,
+    Results,
+    Throughput,
+    latest_by_kind,
+    read_results,
+    write_results,
+)
+from benchmarks.tables import as_markdown, for_terminal, tables_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanwise.records import Commit, Invocation
+from fanwise_local.states.executions import Execution
+
+MACHINE = Machine(
+    cpu="Some CPU @ 2.60GHz",
+    cores=2,
+    memory_gb=24,
+    system="Linux x86_64",
+    python="3.11.2",
+    tensorflow="2.21.0",
+)
+
+
+def throughput(steady: float, whole: float) -> Throughput:
+    return Throughput(steady_items_per_s=steady, whole_items_per_s=whole, processor_s=40.0)
+
+
+def mobilenet(*, steady: float = 79.0, whole: float = 52.0, other_label: int = 0) -> Mobilenet:
+    return Mobilenet(
+        items=2000,
+        loop=(throughput(80.0, 50.0), throughput(84.0, 55.0), throughput(60.0, 40.0)),
+        fanwise=(throughput(steady, whole), throughput(84.0, 55.0), throughput(steady, whole)),
+        first_run_s=61.5,
+        invocations=8,
+        cold_starts=2,
+        agreement=Agreement(compared=6000, other_label=other_label, other_score=0, largest_difference=2e-6),
+    )
+
+
+def map_run(**more: float) -> MapRunMeasure:
+    measure = MapRunMeasure(
+        children=10_000,
+        max_concurrency=1_000,
+        duration_s=10.0,
+        processor_s=1.5,
+        peak_memory_mb=110.0,
+        most_in_flight=1_000,
+        mean_in_flight=947.0,
+        pinned=True,
+    )
+    return msgspec.structs.replace(measure, **more)
+
+
+def results(**more: object) -> Results:
+    base = Results(
+        fanwise="0.1.0",
+        date="2026-11-24",
+        machine=MACHINE,
+        quick=False,
+        load_before=0.1,
+        mobilenet=mobilenet(),
+        interpreter=Interpreter(virtual=(map_run(),), real=(map_run(),)),
+    )
+    return msgspec.structs.replace(base, **more)
+
+
+# The arithmetic
+
+
+def test_one_even_ramp_has_its_own_rate_in_the_middle() -> None:
+    assert reached_s([Ramp(10, 20, 100)], 10) == 11
+    assert steady_items_per_s([Ramp(10, 20, 100)]) == pytest.approx(10)
+
+
+def test_what_is_slow_at_either_end_is_not_the_steady_state() -> None:
+    slow_edges = [Ramp(0, 100, 10), Ramp(100, 104, 80), Ramp(104, 204, 10)]
+    assert steady_items_per_s(slow_edges) == pytest.approx(20)
+
+
+def test_ramps_at_once_add_up_and_gaps_count() -> None:
+    assert steady_items_per_s([Ramp(0, 10, 50), Ramp(0, 10, 50)]) == pytest.approx(10)
+    with_a_gap = [Ramp(0, 5, 50), Ramp(15, 20, 50)]
+    assert steady_items_per_s(with_a_gap) == pytest.approx(80 / 18)
+    assert reached_s(with_a_gap, 50) == 5  # the earliest moment, not the end of the gap
+
+
+def test_a_ramp_of_no_length_is_a_jump() -> None:
+    assert reached_s([Ramp(0, 10, 10), Ramp(4, 4, 100)], 50) == 4
+    assert reached_s([Ramp(0, 10, 10), Ramp(4, 4, 100)], 110) == 10
+    with pytest.raises(ValueError, match="took no time"):
+        steady_items_per_s([Ramp(4, 4, 100)])
+
+
+@pytest.mark.parametrize("ramps", [[], [Ramp(0, 1, 0)], [Ramp(0, 1, 9)]])
+def test_what_was_never_done_has_no_moment(ramps: list[Ramp]) -> None:
+    with pytest.raises(ValueError, match="never done"):
+        reached_s(ramps, 10)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1000), st.integers(1, 1000), st.integers(1, 500)), min_size=1, max_size=8
+    ),
+    st.integers(2, 9),
+)
+def test_how_finely_a_ramp_is_told_changes_nothing(spans: list[tuple[int, int, int]], pieces: int) -> None:
+    epoch_s = 1_790_000_000.0  # as commits have it: much larger than what is measured
+    coarse = [Ramp(epoch_s + start, epoch_s + start + length, n * pieces) for start, length, n in spans]
+    fine = [
+        Ramp(
+            r.start_s + (r.end_s - r.start_s) * i / pieces,
+            r.start_s + (r.end_s - r.start_s) * (i + 1) / pieces,
+            n,
+        )
+        for r, (_, _, n) in zip(coarse, spans, strict=True)
+        for i in range(pieces)
+    ]
+    assert steady_items_per_s(fine) == pytest.approx(steady_items_per_s(coarse), rel=1e-4)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 90)), min_size=1, max_size=8)
+)
+def test_later_items_are_done_no_earlier_and_all_when_the_last_ramp_ends(
+    spans: list[tuple[int, int, int]],
+) -> None:
+    ramps = [Ramp(start, start + length, count) for start, length, count in spans]
+    total = sum(ramp.count for ramp in ramps)
+    moments = [reached_s(ramps, total * tenth / 10) for tenth in range(1, 11)]
+    assert all(before <= after + 1e-9 for before, after in itertools.pairwise(moments))
+    assert moments[0] >= min(ramp.start_s for ramp in ramps)
+    assert moments[-1] == pytest.approx(max(ramp.end_s for ramp in ramps))
+
+
+def test_ratios_are_taken_pair_by_pair() -> None:
+    # A machine that is half as fast in one repetition is so for both: no ratio changes.
+    assert median_ratio([9, 4, 10], [10, 5, 10]) == 0.9
+    assert spread([80, 84, 60]) == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        median_ratio([1, 2], [1])
+
+
+# What is read of the loop and of a job
+
+
+def test_the_loops_mini_batches_follow_each_other() -> None:
+    report = LoopReport(
+        started_s=5.0, mini_batches=(MiniBatch(6.0, 32), MiniBatch(8.0, 32), MiniBatch(8.5, 6))
+    )
+    assert report.ramps() == [Ramp(5.0, 6.0, 32), Ramp(6.0, 8.0, 32), Ramp(8.0, 8.5, 6)]
+
+
+def test_a_commit_tells_when_its_items_were_done(tmp_path: Path) -> None:
+    folder = tmp_path / ".fanwise/buckets/fanwise-results-1/jobs/abc/commits"
+    folder.mkdir(parents=True)
+    commit = Commit(
+        entry="0",
+        attempt=1,
+        invocation=Invocation(request_id="r", duration_ms=7000, load_ms=2000, init_ms=4000),
+        predicted=250,
+        dead_lettered=6,
+    )
+    (folder / "0.json").write_bytes(msgspec.json.encode(commit))
+    os.utime(folder / "0.json", (1000, 1000))
+    assert commit_ramps(tmp_path, "abc") == [Ramp(995, 1000, 256)]
+    with pytest.raises(BenchmarkError, match="no commits of the job def"):
+        commit_ramps(tmp_path, "def")
+
+
+def lines_of(scores: np.ndarray) -> list[PredictionLine]:
+    best = np.argsort(-scores, axis=1)[:, :2]
+    return [
+        PredictionLine(i, {"output_0": [Top(str(k), float(scores[i, k])) for k in row]})
+        for i, row in enumerate(best)
+    ]
+
+
+def test_predictions_are_compared_by_label_and_score() -> None:
+    scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.3, 0.3001, 0.3999]], np.float32)
+    same = compare(lines_of(scores), scores)
+    assert (same.compared, same.other_label, same.other_score) == (3, 0, 0)
+    assert same.largest_difference < 1e-7
+
+    off = scores.copy()
+    off[0, 1] += 0.01  # still the best
+    off[1] = [0.3, 0.5, 0.2]
+    other = compare(lines_of(off), scores)
+    assert (other.other_label, other.other_score) == (1, 2)
+    assert other.largest_difference == pytest.approx(0.2)
+    assert combined([same, other]) == msgspec.structs.replace(other, compared=6)
+
+    with pytest.raises(BenchmarkError, match=r"0 … 2 once, in order"):
+        compare(lines_of(scores)[::-1], scores)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_the_stubs_carry_the_shipped_definition_to_its_end(clock: str) -> None:
+    services = StubServices(children=12, max_concurrency=5, batch_s=0.01)
+
+    async def job() -> Execution:
+        return await shipped_machine(services).start_execution({}).wait()
+
+    execution = RUNNERS[clock](job())
+    assert (execution.status, execution.error) == ("SUCCEEDED", None)
+    assert [run.execution_counts["succeeded"] for run in execution.map_runs] == [12]
+    assert services.most_in_flight == 5
+    assert services.in_flight == 0
+
+
+# Processes
+
+
+def test_a_process_tells_what_it_said_and_what_it_took() -> None:
+    finished = run_process([sys.executable, "-c", "print('a' * 3)"], environment())
+    assert finished.stdout.strip() == b"aaa"
+    assert finished.ended_s > finished.started_s
+    assert finished.processor_s > 0
+
+
+def test_a_process_that_fails_is_quoted() -> None:
+    with pytest.raises(BenchmarkError, match=r"(?s)ended with 3:.*what went wrong"):
+        run_process(
+            [sys.executable, "-c", "import sys; sys.stderr.write('what went wrong'); sys.exit(3)"],
+            environment(),
+        )
+
+
+def test_the_shells_own_settings_do_not_reach_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("FANWISE_CACHE_DIR", "elsewhere")
+    monkeypatch.setenv("KEPT", "yes")
+    given_on = environment(FANWISE_CACHE_DIR="here")
+    assert (given_on["FANWISE_CACHE_DIR"], given_on["KEPT"]) == ("here", "yes")
+    assert "PYTHONDONTWRITEBYTECODE" not in given_on
+
+
+def test_an_interrupt_ends_the_process_too(tmp_path: Path) -> None:
+    ready = tmp_path / "pid"
+    os.mkfifo(ready)
+    pids: list[int] = []
+    main_thread = threading.get_ident()
+    # Tests that were started in the background of a shell ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt_when_it_runs() -> None:
+        pids.append(int(ready.read_text()))  # waits until the child has written it
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
+    code = f"import os, time; open({str(ready)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    watcher = threading.Thread(target=interrupt_when_it_runs)
+    watcher.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_process([sys.executable, "-c", code], environment())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        watcher.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+# What is kept, and what people read
+
+
+def test_this_machine_is_described_without_its_name() -> None:
+    machine = this_machine()
+    assert machine.cores >= 1
+    assert machine.memory_gb > 0
+    assert machine.tensorflow.startswith("2.")
+    assert os.uname().nodename not in msgspec.json.encode(machine).decode()
+
+
+def test_a_kind_of_machine_is_fit_for_a_file_name() -> None:
+    assert kind_of(MACHINE) == "2-core-some-cpu-2-60ghz"
+
+
+def test_a_run_reads_back_as_it_was_kept_and_the_newest_of_a_kind_counts(tmp_path: Path) -> None:
+    older = results(date="2026-11-23")
+    write_results(older, tmp_path, "2-core-x")
+    path = write_results(results(), tmp_path, "2-core-x")
+    write_results(older, tmp_path, "1-core-y")
+    (tmp_path / "notes.json").write_text("{}")
+    assert path.name == "2026-11-24-2-core-x.json"
+    assert read_results(path) == results()
+    assert latest_by_kind(tmp_path) == [older, results()]
+
+
+def test_what_is_kept_is_plain_json(tmp_path: Path) -> None:
+    kept = msgspec.json.decode(write_results(results(), tmp_path, "kind").read_bytes())
+    assert kept["format"] == 1
+    assert kept["mobilenet"]["fanwise"][0] == {
+        "whole_items_per_s": 52.0,
+        "steady_items_per_s": 79.0,
+        "processor_s": 40.0,
+    }
+    assert kept["interpreter"]["virtual"][0]["children"] == 10_000
+    assert set(kept["machine"]) == {"cpu", "cores", "memory_gb", "system", "python", "tensorflow"}
+
+
+def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "2026-11-24-kind.json"
+    path.write_text('{"format": 1}')
+    with pytest.raises(BenchmarkError, match="not results of the benchmarks"):
+        read_results(path)
+    write_results(results(format=99), tmp_path, "kind")
+    with pytest.raises(BenchmarkError, match="format 99; this program reads 1"):
+        read_results(path)
+
+
+def test_the_table_says_honestly_which_bars_are_met() -> None:
+    table, _ = tables_of(results())
+    rows = {row[0]: row[1:] for row in table.rows}
+    # steady: 79/80, 84/84, 79/60; whole: 52/50, 55/55, 52/40
+    assert rows["steady, items/s"] == ("80.0", "79.0", "1.00", "0.99 … 1.32", "≥ 0.90 met")
+    assert rows["whole, items/s"] == ("50.0", "52.0", "1.04", "1.00 … 1.30", "≥ 0.80 met")
+    assert rows["processor, ms/item"] == ("20.0", "20.0", "1.00", "1.00 … 1.00", "")
+    assert any("All 6,000 predictions" in note for note in table.notes)
+
+    loop = (throughput(100, 50),)
+    slow = msgspec.structs.replace(mobilenet(other_label=7), loop=loop, fanwise=(throughput(89.9, 39.9),))
+    table, _ = tables_of(results(mobilenet=slow))
+    assert [row[-1] for row in table.rows] == ["≥ 0.90 NOT MET", "≥ 0.80 NOT MET", ""]
+    assert any("NOT EQUAL" in note and "7 have another label" in note for note in table.notes)
+
+
+@pytest.mark.parametrize(
+    ("worse", "said"),
+    [
+        ({}, "< 2 ms met. Memory: < 1024 MB met"),
+        ({"processor_s": 21.0}, "< 2 ms NOT MET. Memory: < 1024 MB met"),
+        ({"peak_memory_mb": 1100.0}, "< 2 ms met. Memory: < 1024 MB NOT MET"),
+    ],
+)
+def test_the_interpreters_bars_hold_for_both_of_its_runs(worse: dict[str, float], said: str) -> None:
+    for measured in (
+        Interpreter(virtual=(map_run(**worse),), real=(map_run(),)),
+        Interpreter(virtual=(map_run(),), real=(map_run(**worse),)),
+    ):
+        (table,) = tables_of(results(mobilenet=None, interpreter=measured))
+        assert said in table.notes[-1]
+
+
+def test_a_table_is_the_same_in_markdown_and_on_a_terminal() -> None:
+    for table in tables_of(results()):
+        text = as_markdown(table).splitlines()
+        lines = [line for line in text if line.startswith("|")]
+        assert len(lines) == len(table.rows) + 2
+        assert {line.count("|") for line in lines} == {len(table.columns) + 1}
+        assert for_terminal(table).row_count == len(table.rows)
+        assert text[-1] == table.notes[-1]
+
+
+def test_the_page_keeps_its_words_around_the_tables(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text(f"# Words\n\n{BEGIN}\nold\n{END}\n\nmore words\n")
+    with pytest.raises(BenchmarkError, match="no results are kept yet"):
+        write_report(tmp_path / "results", page)
+    write_results(results(), tmp_path / "results", "kind")
+    assert write_report(tmp_path / "results", page) == 1
+    once = page.read_text()
+    assert once.startswith("# Words\n")
+    assert once.endswith(f"{END}\n\nmore words\n")
+    assert "old" not in once
+    assert "| steady, items/s |" in once
+    assert "2 cores of Some CPU" in once
+    write_report(tmp_path / "results", page)
+    assert page.read_text() == once
+
+
+def test_a_page_without_markers_is_not_guessed_at() -> None:
+    for text in ("no markers", BEGIN, f"{END} {BEGIN}"):
+        with pytest.raises(BenchmarkError, match="has not both markers"):
+            with_measured(text, "section")
+
+
+def test_the_shipped_page_has_the_markers() -> None:
+    page = Path(__file__).parent.parent / "docs/benchmarks.md"
+    assert "section" in with_measured(page.read_text(), "section")
