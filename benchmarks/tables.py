@@ -106,11 +106,11 @@ def _agreement_note(agreement: Agreement) -> str:
     largest = f"largest difference of a score {agreement.largest_difference:.1e}"
     if not agreement.other_label and not agreement.other_score:
         return (
-            f"All {compared} have the loop's label and, within {SCORE_TOLERANCE:.0e}, its scores ({largest})."
+            f"All {compared} have the loop's label and, within {SCORE_TOLERANCE:g}, its scores ({largest})."
         )
     return (
         f"NOT EQUAL to the loop: of {compared}, {agreement.other_label:,} have another label and"
-        f" {agreement.other_score:,} a score off by more than {SCORE_TOLERANCE:.0e} ({largest})."
+        f" {agreement.other_score:,} a score off by more than {SCORE_TOLERANCE:g} ({largest})."
     )
 
 
@@ -134,8 +134,8 @@ def _interpreter_table(measured: Interpreter) -> Table:
             "peak MB",
         ),
         rows=(
-            _map_run_row(f"virtual, each {VIRTUAL.batch_s:g} s", measured.virtual),
-            _map_run_row(f"real, each {REAL.batch_s:g} s", measured.real),
+            _map_run_row(f"virtual, {VIRTUAL.batch_s:g} s", measured.virtual),
+            _map_run_row(f"real, {REAL.batch_s:g} s", measured.real),
         ),
         notes=(
             f"Real time allows at most {REAL.max_concurrency / REAL.batch_s:,.0f} children/s, whatever they cost.",

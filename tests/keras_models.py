@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,8 @@ def made_models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
             "KERAS_BACKEND": "tensorflow",
             "CUDA_VISIBLE_DEVICES": "-1",
         }
-        done = subprocess.run(
-            [sys.executable, __file__, str(folder)], env=os.environ | quiet, capture_output=True, text=True
-        )
+        command = [sys.executable, __file__, str(folder)]
+        done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         stash[_MADE] = folder
     return stash[_MADE]
@@ -65,7 +65,7 @@ def _make(folder: Path) -> None:
     )
     tabular.export(str(folder / "tabular"), verbose=False)
     given = {"age": random.random((ROWS, 1), np.float32), "history": random.random((ROWS, 3), np.float32)}
-    np.savez(folder / "tabular.npz", **given, **tabular(given))
+    np.savez(folder / "tabular.npz", allow_pickle=False, **given, **tabular(given))
 
     words = keras.Input((1,), dtype="string", name="text")
     vectors = layers.TextVectorization(output_sequence_length=4, vocabulary=["good", "bad", "ugly"])(words)
@@ -74,7 +74,7 @@ def _make(folder: Path) -> None:
     lines = ["good bad"] * (ROWS - 2) + ["", "ügly ugly"]
     np.savez(folder / "text.npz", text=lines, output_0=text(tf.constant([[line] for line in lines])))
 
-    class Odd(tf.Module):
+    class Odd(tf.Module):  # type: ignore[misc]
         """Every family of dtypes, a size that is left open, and a complaint about negative numbers."""
 
         @tf.function(
@@ -87,7 +87,7 @@ def _make(folder: Path) -> None:
                 tf.TensorSpec((None, None), tf.float32, "open"),
             ]
         )
-        def __call__(self, whole, half, brain, flag, word, open):  # noqa: A002
+        def __call__(self, whole: Any, half: Any, brain: Any, flag: Any, word: Any, open: Any) -> Any:  # noqa: A002
             with tf.control_dependencies([tf.debugging.assert_non_negative(whole, "whole is negative")]):
                 doubled = tf.cast(whole, tf.int64) * 2
             return {
@@ -103,11 +103,11 @@ def _make(folder: Path) -> None:
     odd = Odd()
     tf.saved_model.save(odd, str(folder / "odd"), signatures=odd.__call__)
 
-    class Fixed(tf.Module):
+    class Fixed(tf.Module):  # type: ignore[misc]
         """A batch size of its own."""
 
         @tf.function(input_signature=[tf.TensorSpec((4, 2), tf.float32, "x")])
-        def __call__(self, x):
+        def __call__(self, x: Any) -> Any:
             return {"y": tf.reshape(x, (4, 2)) + 1}
 
     fixed = Fixed()

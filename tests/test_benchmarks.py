@@ -385,7 +385,7 @@ def test_a_table_is_the_same_in_markdown_and_on_a_terminal() -> None:
 
 def test_the_page_keeps_its_words_around_the_tables(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    page.write_text(f"# Words\n\n{BEGIN}\nold\n{END}\n\nmore words\n")
+    page.write_text(f"# Words\n\n{BEGIN}\nstale words\n{END}\n\nmore words\n")
     with pytest.raises(BenchmarkError, match="no results are kept yet"):
         write_report(tmp_path / "results", page)
     write_results(results(), tmp_path / "results", "kind")
@@ -393,7 +393,7 @@ def test_the_page_keeps_its_words_around_the_tables(tmp_path: Path) -> None:
     once = page.read_text()
     assert once.startswith("# Words\n")
     assert once.endswith(f"{END}\n\nmore words\n")
-    assert "old" not in once
+    assert "stale words" not in once
     assert "| steady, items/s |" in once
     assert "2 cores of Some CPU" in once
     write_report(tmp_path / "results", page)

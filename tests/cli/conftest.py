@@ -1,3 +1,5 @@
 """Fixtures of the command's tests."""
 
-from keras_models import made_models as made_models  # a fixture
+from keras_models import made_models
+
+__all__ = ["made_models"]  # a fixture

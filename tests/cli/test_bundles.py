@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from fanwise.errors import BundleError
 from fanwise.model.bundle import fetch, read_digest, resolve
 from fanwise.model.model import load
 from fanwise.storage import FolderBackend, Storage
-from fanwise_cli import bundles
 from fanwise_cli.bundle_sources import find_source
 from fanwise_cli.bundles import PreparedBundle, prepare, publish
 
@@ -35,7 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def digits_folder(made_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle folder as a person writes it: a Keras file, model.json, labels, and a file that is no part of it."""
+    """A bundle folder as a person writes it: a Keras file, model.json, labels, and one more file."""
     folder = tmp_path_factory.mktemp("given") / "my digits"
     folder.mkdir()
     shutil.copy(made_models / "digits.keras", folder / "best.keras")
@@ -57,7 +56,7 @@ def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(bundles.subprocess, "run", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 def files_of(folder: Path) -> list[str]:
@@ -83,7 +82,9 @@ def test_a_keras_file_becomes_a_frozen_bundle(digits: PreparedBundle, digits_fol
     assert digest.runtimes == ("tensorflow",)
 
 
-def test_the_frozen_model_predicts_what_keras_does(digits: PreparedBundle, made_models: Path, tmp_path: Path) -> None:
+def test_the_frozen_model_predicts_what_keras_does(
+    digits: PreparedBundle, made_models: Path, tmp_path: Path
+) -> None:
     reference = publish(digits, tmp_path)
     storage = Storage({"m": FolderBackend(tmp_path, writable=False)}, s3=False)
     ref = resolve(storage, "m", reference)
@@ -94,7 +95,7 @@ def test_the_frozen_model_predicts_what_keras_does(digits: PreparedBundle, made_
     assert len(pixels) == model.mini_batch
     for prediction, scores in zip(model.predict([{"pixels": row} for row in pixels]), expected, strict=True):
         assert isinstance(prediction, dict)
-        first, second = prediction["scores"]  # type: ignore[misc]
+        first, second = cast(list[dict[str, Any]], prediction["scores"])
         best = np.argsort(-scores)[:2]
         np.testing.assert_allclose([first["score"], second["score"]], scores[best], atol=1e-5)
         assert first["label"] == f"digit {best[0]}"
@@ -109,7 +110,9 @@ def test_the_same_model_again_starts_nothing(
     assert prepare(moved, cache) == digits
 
 
-def test_the_command_itself_never_imports_tensorflow(digits_folder: Path, cache: Path, digits: PreparedBundle) -> None:
+def test_the_command_itself_never_imports_tensorflow(
+    digits_folder: Path, cache: Path, digits: PreparedBundle
+) -> None:
     code = f"""
 import sys
 from pathlib import Path
@@ -121,7 +124,9 @@ print([name for name in ("tensorflow", "keras", "numpy", "PIL") if name in sys.m
     assert done.stdout.splitlines() == [digits.digest, "[]"]
 
 
-def test_a_damaged_bundle_is_made_anew_with_the_same_digest(digits: PreparedBundle, digits_folder: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_made_anew_with_the_same_digest(
+    digits: PreparedBundle, digits_folder: Path, cache: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "cache"
     shutil.copytree(cache, copy)
     damaged = copy / digits.folder.name / "frozen/saved_model.pb"
@@ -131,7 +136,9 @@ def test_a_damaged_bundle_is_made_anew_with_the_same_digest(digits: PreparedBund
     assert damaged.read_bytes() == (digits.folder / "frozen/saved_model.pb").read_bytes()
 
 
-def test_a_savedmodel_folder_with_its_contract_inside_or_beside(made_models: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_savedmodel_folder_with_its_contract_inside_or_beside(
+    made_models: Path, cache: Path, tmp_path: Path
+) -> None:
     bare = tmp_path / "tabular v2"
     shutil.copytree(made_models / "tabular", bare)
     without = prepare(bare, cache)
@@ -161,7 +168,9 @@ def test_a_prepared_bundle_is_taken_as_it_is(digits: PreparedBundle, tmp_path: P
     assert (taken.digest, taken.name) == (digits.digest, "digits")
     assert files_of(taken.folder) == files_of(digits.folder)
     (given / "labels.txt").write_text(LABELS.replace("9", "nine"))
-    with pytest.raises(BundleError, match=r"labels.txt: missing or changed since digest.json was written; delete"):
+    with pytest.raises(
+        BundleError, match=r"labels.txt: missing or changed since digest.json was written; delete"
+    ):
         prepare(given, tmp_path / "cache")
 
 
@@ -170,7 +179,8 @@ def test_many_may_prepare_and_publish_at_once(digits: PreparedBundle, tmp_path: 
     shutil.copytree(digits.folder, given)
     found: list[str] = []
     threads = [
-        threading.Thread(target=lambda: found.append(publish(prepare(given, cache), bucket))) for _ in range(8)
+        threading.Thread(target=lambda: found.append(publish(prepare(given, cache), bucket)))
+        for _ in range(8)
     ]
     bucket.mkdir()
     for thread in threads:
@@ -182,19 +192,25 @@ def test_many_may_prepare_and_publish_at_once(digits: PreparedBundle, tmp_path: 
     assert [path.name for path in bucket.iterdir()] == ["models"]
 
 
-def test_a_version_is_written_once(digits: PreparedBundle, made_models: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_version_is_written_once(
+    digits: PreparedBundle, made_models: Path, cache: Path, tmp_path: Path
+) -> None:
     assert publish(digits, tmp_path, version="3") == "digits@3"
     assert publish(digits, tmp_path, version="3") == "digits@3"
     assert (tmp_path / "models/digits/3/model.json").stat().st_nlink > 1  # no second copy on the disk
     other = prepare(made_models / "text", cache)
     assert publish(other, tmp_path) == f"text@{other.version}"
-    with pytest.raises(BundleError, match="model digits@3 is published with sha256:.* a version is written once"):
+    with pytest.raises(
+        BundleError, match=r"model digits@3 is published with sha256:.* a version is written once"
+    ):
         publish(other, tmp_path, "digits", "3")
 
 
 @pytest.mark.parametrize(("name", "version"), [("a/b", "1"), ("a", ".."), ("", "1 2"), ("a@b", "1")])
-def test_names_and_versions_that_are_none(digits: PreparedBundle, tmp_path: Path, name: str, version: str) -> None:
-    with pytest.raises(BundleError, match="cannot be a model's (name|version)"):
+def test_names_and_versions_that_are_none(
+    digits: PreparedBundle, tmp_path: Path, name: str, version: str
+) -> None:
+    with pytest.raises(BundleError, match=r"cannot be a model's (name|version)"):
         publish(digits, tmp_path, name, version)
     assert list(tmp_path.iterdir()) == []
 
@@ -204,17 +220,23 @@ def test_names_and_versions_that_are_none(digits: PreparedBundle, tmp_path: Path
     [
         ([], "none", "none: no such file or folder; give a folder with saved_model/"),
         (["m/notes.txt"], "m", "m: holds no model; give a folder with saved_model/ or a .keras file in it"),
-        (["m.tflite"], "m.tflite", "m.tflite is a LiteRT model, which this version of fanwise does not run yet"),
+        (
+            ["m.tflite"],
+            "m.tflite",
+            "m.tflite is a LiteRT model, which this version of fanwise does not run yet",
+        ),
         (["m/model.tflite"], "m", "model.tflite is a LiteRT model"),
         (["m.h5"], "m.h5", "a Keras model in the old HDF5 format; load it in Keras and save it as .keras"),
         (["m.onnx"], "m.onnx", "not a model that fanwise knows; give"),
         (["m/a.keras", "m/b.keras"], "m", "holds 2 .keras files; give one of them, such as"),
-        (["m/a.keras", "m/saved_model/saved_model.pb"], "m", "holds both saved_model/ and a.keras; remove one"),
+        (
+            ["m/a.keras", "m/saved_model/saved_model.pb"],
+            "m",
+            "holds both saved_model/ and a.keras; remove one",
+        ),
     ],
 )
-def test_what_is_no_model(
-    tmp_path: Path, no_child: None, files: list[str], model: str, message: str
-) -> None:
+def test_what_is_no_model(tmp_path: Path, no_child: None, files: list[str], model: str, message: str) -> None:
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_bytes(b"x")
@@ -227,7 +249,10 @@ def test_what_is_no_model(
 @pytest.mark.parametrize(
     ("contract", "message"),
     [
-        ({"outputs": {"y": {"keep": "argmax", "labels": "l.txt"}}}, "names the labels 'l.txt', but there is no"),
+        (
+            {"outputs": {"y": {"keep": "argmax", "labels": "l.txt"}}},
+            "names the labels 'l.txt', but there is no",
+        ),
         ({"outputs": {"y": {"keep": "argmax", "labels": "blank.txt"}}}, "blank.txt: line 1 is blank"),
         ({"input": {}}, "model.json: unknown key 'input'; did you mean 'inputs'?"),
     ],
@@ -250,20 +275,24 @@ def test_what_the_child_finds_wrong_is_one_line(made_models: Path, tmp_path: Pat
     with pytest.raises(BundleError) as refused:
         prepare(given, tmp_path / "cache")
     assert str(refused.value) == (
-        f"{given}: model.json: inputs.history says 2 columns, and the signature takes float32 [?, 3]; name as many as"
-        f" it takes"
+        f"{given}: model.json: inputs.history says 2 columns, and the signature takes float32 [?, 3]; name as"
+        f" many as it takes"
     )
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_keras_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(b"no zip")
-    with pytest.raises(BundleError, match=r"m.keras: Keras cannot load the file: .*given as a SavedModel") as refused:
+    with pytest.raises(
+        BundleError, match=r"m.keras: Keras cannot load the file: .*given as a SavedModel"
+    ) as refused:
         prepare(tmp_path / "m.keras", tmp_path / "cache")
     assert "\n" not in str(refused.value)
 
 
-def test_a_child_that_dies_is_reported(digits_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_dies_is_reported(
+    digits_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dies = tmp_path / "python"
     dies.write_text("#!/bin/sh\necho out of luck >&2\nkill -9 $$\n")
     dies.chmod(0o755)

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
-from keras_models import made_models as made_models  # a fixture
 
 from fanwise.model.runtime import import_runtime
+from keras_models import made_models
+
+__all__ = ["made_models", "tensorflow_runtime"]
 
 
 @pytest.fixture(scope="session")

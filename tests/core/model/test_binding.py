@@ -59,14 +59,26 @@ def test_a_grey_image_may_go_without_its_channel() -> None:
 @pytest.mark.parametrize(
     ("inputs", "contract", "message"),
     [
-        ({"x": spec("float32", None, 28, 28, 3)}, IMAGE, "[28, 20, 3], and the signature takes float32 [?, 28, 28, 3]"),
+        (
+            {"x": spec("float32", None, 28, 28, 3)},
+            IMAGE,
+            "[28, 20, 3], and the signature takes float32 [?, 28, 28, 3]",
+        ),
         ({"x": spec("float32", None, 28, 20, 1)}, IMAGE, "and the signature takes float32 [?, 28, 20, 1]"),
         ({"x": spec("float32", None, 28, 20)}, IMAGE, "make them the same"),
         ({"x": spec("int32", None, 28, 20, 3)}, IMAGE, "images become uint8 (without scale) or floats"),
         ({"x": spec("uint8", None, 28, 20, 3)}, IMAGE | {"scale": [0, 1]}, "images become uint8"),
-        ({"x": spec("float32", None)}, {"kind": "text"}, "inputs.x says text, and the signature takes float32 [?]"),
+        (
+            {"x": spec("float32", None)},
+            {"kind": "text"},
+            "inputs.x says text, and the signature takes float32 [?]",
+        ),
         ({"x": spec("string", None, 2)}, {"kind": "text"}, "text is one string an item"),
-        ({"x": spec("string", None)}, {"kind": "number", "from": "z"}, 'says numbers, and the signature takes string'),
+        (
+            {"x": spec("string", None)},
+            {"kind": "number", "from": "z"},
+            "says numbers, and the signature takes string",
+        ),
         (
             {"x": spec("float32", None, 3)},
             {"kind": "number", "columns": ["a", "b"]},
@@ -96,16 +108,22 @@ def test_inputs_that_no_contract_helps(tensor: TensorSpec, message: str) -> None
 
 def test_names_that_the_signature_does_not_have() -> None:
     inputs = {"x": spec("float32", None, 2)}
-    with pytest.raises(BundleError, match=r"inputs.z: the signature has no such input; it has x \(float32 \[\?, 2\]\)"):
+    with pytest.raises(
+        BundleError, match=r"inputs.z: the signature has no such input; it has x \(float32 \[\?, 2\]\)"
+    ):
         bound(inputs, contract={"inputs": {"z": {"kind": "number"}}})
-    with pytest.raises(BundleError, match="outputs.z: the signature has no such output"):
+    with pytest.raises(BundleError, match=r"outputs.z: the signature has no such output"):
         bound(inputs, contract={"outputs": {"z": {}}})
 
 
 @pytest.mark.parametrize(
     ("outputs", "contract", "message"),
     [
-        ({"y": spec("float32", None, 3)}, {"y": {"keep": "top_k", "labels": "l"}}, "l has 2 labels, and output 'y' gives"),
+        (
+            {"y": spec("float32", None, 3)},
+            {"y": {"keep": "top_k", "labels": "l"}},
+            "l has 2 labels, and output 'y' gives",
+        ),
         ({"y": spec("float32", None, 3, 3)}, {"y": {"keep": "top_k"}}, "scores are one vector an item"),
         ({"y": spec("float32", None)}, {"y": {"keep": "argmax"}}, "scores are one vector an item"),
         ({"y": spec("string", None, 3)}, {"y": {"keep": "argmax"}}, "scores are numbers"),
@@ -145,9 +163,9 @@ def test_labels_are_lines(text: bytes, labels: tuple[str, ...]) -> None:
 
 
 def test_labels_that_are_none() -> None:
-    with pytest.raises(BundleError, match="l: line 2 is blank"):
+    with pytest.raises(BundleError, match=r"l: line 2 is blank"):
         read_labels(b"a\n\nb", "l")
-    with pytest.raises(BundleError, match="l: not UTF-8 at byte 1"):
+    with pytest.raises(BundleError, match=r"l: not UTF-8 at byte 1"):
         read_labels(b"a\xff", "l")
 
 
@@ -168,7 +186,9 @@ def test_labels_that_are_none() -> None:
         ),
     ],
 )
-def test_the_mini_batch_goes_by_the_size_of_an_item(inputs: dict[str, TensorSpec], contract: Any, rows: int) -> None:
+def test_the_mini_batch_goes_by_the_size_of_an_item(
+    inputs: dict[str, TensorSpec], contract: Any, rows: int
+) -> None:
     found = bound(inputs, contract=contract)
     assert mini_batch(Signature(inputs, {}), found) == rows
 

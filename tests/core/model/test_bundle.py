@@ -27,7 +27,9 @@ FILES = {
 }
 
 
-def publish(bucket: Path, name: str, files: dict[str, bytes], *, runtimes: tuple[str, ...] = ("tensorflow",)) -> Path:
+def publish(
+    bucket: Path, name: str, files: dict[str, bytes], *, runtimes: tuple[str, ...] = ("tensorflow",)
+) -> Path:
     folder = bucket / "models" / name
     for path, body in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,9 @@ def test_an_empty_bucket_says_so(tmp_path: Path) -> None:
 
 def test_a_runtime_that_the_bundle_is_not_made_for(bucket: Path, storage: Storage) -> None:
     assert resolve(storage, "m", "digits@1", "tensorflow").runtime == "tensorflow"
-    with pytest.raises(BundleError, match="'digits@1' is not made for runtime 'litert'; it is for tensorflow"):
+    with pytest.raises(
+        BundleError, match="'digits@1' is not made for runtime 'litert'; it is for tensorflow"
+    ):
         resolve(storage, "m", "digits@1", "litert")
     publish(bucket, "both/1", FILES, runtimes=("litert", "tensorflow"))
     assert resolve(storage, "m", "both@1").runtime == "litert"
@@ -158,7 +162,10 @@ def test_what_a_dead_process_left_is_fetched_again(
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "frozen/saved_model.pb").write_bytes(b"frozem"), "1/frozen/saved_model.pb: not the file that was"),
+        (
+            lambda f: (f / "frozen/saved_model.pb").write_bytes(b"frozem"),
+            "1/frozen/saved_model.pb: not the file that was",
+        ),
         (lambda f: (f / "frozen/saved_model.pb").unlink(), "1/frozen/saved_model.pb: no such object"),
         (lambda f: (f / "digest.json").unlink(), "1/digest.json: no such object"),
         (lambda f: (f / "digest.json").write_bytes(b"{}"), "1/digest.json: not a bundle's digest"),
@@ -207,7 +214,9 @@ def test_many_may_fetch_at_once(storage: Storage, ref: ModelRef, tmp_path: Path)
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "bucket") == [found[0].name]
 
 
-HASHES = st.dictionaries(st.text(min_size=1, max_size=8), st.text("0123456789abcdef", min_size=64, max_size=64))
+HASHES = st.dictionaries(
+    st.text(min_size=1, max_size=8), st.text("0123456789abcdef", min_size=64, max_size=64)
+)
 
 
 @given(HASHES, st.randoms())

@@ -40,7 +40,9 @@ def test_the_example_of_the_contracts_page() -> None:
         "table": NumberInput(columns=("age", "income")),
         "text": TextInput(),
     }
-    assert contract.outputs["output_0"] == OutputContract(as_="scores", keep="top_k", k=3, labels="labels.txt")
+    assert contract.outputs["output_0"] == OutputContract(
+        as_="scores", keep="top_k", k=3, labels="labels.txt"
+    )
     assert contract.outputs["output_2"].drop
     assert contract.label_files() == ("labels.txt",)
 
@@ -61,24 +63,42 @@ def test_what_is_left_out_has_a_default() -> None:
         ({"inputs": {"x": 3}}, "inputs.x: must be an object {…}, not 3"),
         ({"inputs": {"x": {}}}, 'inputs.x: "kind" is missing; say one of image, number, text'),
         ({"inputs": {"x": {"kind": "picture"}}}, 'inputs.x: "kind" is "picture"; one of image, number, text'),
-        ({"inputs": {"x": {"kind": "number", "colums": []}}}, "inputs.x: unknown key 'colums'; did you mean 'columns'?"),
-        ({"inputs": {"x": {"kind": "text", "height": 3}}}, "inputs.x: unknown key 'height'; known: kind, from"),
-        ({"inputs": {"x": {"kind": "image", "height": 3}}}, "inputs.x: object missing required field `width`"),
+        (
+            {"inputs": {"x": {"kind": "number", "colums": []}}},
+            "inputs.x: unknown key 'colums'; did you mean 'columns'?",
+        ),
+        (
+            {"inputs": {"x": {"kind": "text", "height": 3}}},
+            "inputs.x: unknown key 'height'; known: kind, from",
+        ),
+        (
+            {"inputs": {"x": {"kind": "image", "height": 3}}},
+            "inputs.x: object missing required field `width`",
+        ),
         ({"inputs": {"x": IMAGE | {"height": "28"}}}, "inputs.x.height: expected `int`, got `str`"),
         ({"inputs": {"x": IMAGE | {"height": 0}}}, 'inputs.x: "height" is 0; 1 to 8192 are allowed'),
         ({"inputs": {"x": IMAGE | {"channels": 2}}}, 'inputs.x: "channels" is 2; one of 1, 3, 4'),
-        ({"inputs": {"x": IMAGE | {"resize": "area"}}}, '"resize" is "area"; one of nearest, bilinear, bicubic, lanczos'),
+        (
+            {"inputs": {"x": IMAGE | {"resize": "area"}}},
+            '"resize" is "area"; one of nearest, bilinear, bicubic, lanczos',
+        ),
         ({"inputs": {"x": IMAGE | {"decode": "fast"}}}, '"decode" is "fast"; one of exact'),
         ({"inputs": {"x": IMAGE | {"scale": [0]}}}, "inputs.x.scale: expected `array` of length 2, got 1"),
         ({"inputs": {"x": {"kind": "number", "columns": []}}}, "must name at least one column"),
         ({"inputs": {"x": {"kind": "number", "columns": ["a", "a"]}}}, "none of them twice"),
-        ({"inputs": {"x": {"kind": "number", "columns": ["a"], "from": "b"}}}, '"from" and "columns" exclude each other'),
+        (
+            {"inputs": {"x": {"kind": "number", "columns": ["a"], "from": "b"}}},
+            '"from" and "columns" exclude each other',
+        ),
         ({"outputs": {"y": {"keep": "best"}}}, 'outputs.y: "keep" is "best"; one of raw, top_k, argmax'),
         ({"outputs": {"y": {"lables": "l"}}}, "outputs.y: unknown key 'lables'; did you mean 'labels'?"),
         ({"outputs": {"y": {"k": 3}}}, 'outputs.y: "k" is for "keep": "top_k", and this output keeps raw'),
         ({"outputs": {"y": {"keep": "top_k", "k": 0}}}, 'outputs.y: "k" is 0; at least 1'),
         ({"outputs": {"y": {"labels": "l.txt"}}}, '"labels" is for "keep": "top_k" or "argmax"'),
-        ({"outputs": {"y": {"keep": "argmax", "labels": "../l"}}}, "\"labels\" is '../l'; name a file inside the bundle"),
+        (
+            {"outputs": {"y": {"keep": "argmax", "labels": "../l"}}},
+            "\"labels\" is '../l'; name a file inside the bundle",
+        ),
         ({"outputs": {"y": {"keep": "argmax", "labels": "/etc/l"}}}, "name a file inside the bundle"),
         ({"outputs": {"y": {"drop": True, "as": "z"}}}, '"drop" leaves the output out, so it stands alone'),
         ({"name": "my model"}, "name 'my model' cannot be a model's name"),

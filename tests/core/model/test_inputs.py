@@ -93,7 +93,7 @@ def test_from_takes_the_value_of_another_name() -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (item(), MissingInput, "neither \"uri\" nor 'x' under \"inputs\""),
+        (item(), MissingInput, 'neither "uri" nor \'x\' under "inputs"'),
         (item("none.png"), NotFound, "s3://b/none.png: no such object"),
         (item("closed"), Forbidden, "access denied"),
         (item("../x"), BadUri, "leaves the bucket"),
@@ -121,7 +121,9 @@ def test_uri_stands_for_one_image() -> None:
     check_uri_is_for_one(("left", "right"), item("red.png", right="blue.png"))
     check_uri_is_for_one(("left",), item("red.png"))
     check_uri_is_for_one(("left", "right"), item(left="red.png", right="blue.png"))
-    with pytest.raises(MissingInput, match='"uri" stands for one image, and the item names none of left, right'):
+    with pytest.raises(
+        MissingInput, match='"uri" stands for one image, and the item names none of left, right'
+    ):
         check_uri_is_for_one(("left", "right"), item("red.png"))
 
 
@@ -134,7 +136,7 @@ def test_text_is_one_string(shape: tuple[int | None, ...] | None) -> None:
 
 @pytest.mark.parametrize("value", [3, None, ["a"], {"a": "b"}, True])
 def test_what_is_not_text(value: Any) -> None:
-    with pytest.raises(NotText, match="input 'x' is .*, not text"):
+    with pytest.raises(NotText, match=r"input 'x' is .*, not text"):
         encode(TextInput(), TensorSpec("string", (None,)), item(x=value))
 
 
@@ -148,10 +150,12 @@ def test_text_that_is_no_unicode(raw: bytes) -> None:
 @pytest.mark.parametrize("contract", [NumberInput(), TextInput(), NumberInput(columns=("x", "y"))])
 def test_a_value_that_is_missing_is_named(contract: InputContract) -> None:
     spec = TensorSpec("string" if isinstance(contract, TextInput) else "float32", (None, 2))
-    with pytest.raises(MissingInput, match="the item has no value 'x'; put it under \"inputs\""):
+    with pytest.raises(MissingInput, match=r"the item has no value 'x'; put it under \"inputs\""):
         encode(contract, spec, item(y=1))
 
 
 def test_columns_come_from_their_own_names() -> None:
-    row = encode(NumberInput(columns=("age", "income")), TensorSpec("float32", (None, 2)), item(income=2, age=1))
+    row = encode(
+        NumberInput(columns=("age", "income")), TensorSpec("float32", (None, 2)), item(income=2, age=1)
+    )
     assert row.tolist() == [1.0, 2.0]

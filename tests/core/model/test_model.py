@@ -19,7 +19,9 @@ ROWS = 4
 class Doubling:
     """A runtime with a fixed batch: y = 2x, and it rejects a batch that holds a negative number."""
 
-    def __init__(self, row: tuple[int | None, ...] = (2,), failing: Callable[[Tensors], bool] | None = None) -> None:
+    def __init__(
+        self, row: tuple[int | None, ...] = (2,), failing: Callable[[Tensors], bool] | None = None
+    ) -> None:
         self.inputs = {"x": TensorSpec("float32", (ROWS, *row))}
         self.outputs = {"y": TensorSpec("float32", (ROWS, *row))}
         self.seen: list[np.ndarray[Any, Any]] = []
@@ -47,7 +49,7 @@ def test_a_mini_batch_is_padded_to_its_size_and_answered_without_the_padding() -
 
 
 def test_more_rows_than_a_mini_batch_are_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="5 rows are more than the mini-batch of 4"):
+    with pytest.raises(ValueError, match=r"5 rows are more than the mini-batch of 4"):
         Model(Contract(), {}, Doubling()).predict([row(1, 2)] * 5)
 
 
@@ -63,7 +65,9 @@ def test_a_rejected_mini_batch_is_tried_row_by_row() -> None:
 
 def test_a_model_that_rejects_everything_fails_every_row() -> None:
     runtime = Doubling(failing=lambda _: True)
-    assert [type(r) for r in Model(Contract(), {}, runtime).predict([row(1, 2)] * 3)] == [PredictionFailed] * 3
+    assert [type(r) for r in Model(Contract(), {}, runtime).predict([row(1, 2)] * 3)] == [
+        PredictionFailed
+    ] * 3
     assert len(runtime.seen) == 4
     assert [type(r) for r in Model(Contract(), {}, runtime).predict([row(1, 2)])] == [PredictionFailed]
     assert len(runtime.seen) == 5
@@ -121,7 +125,7 @@ def test_a_uri_is_not_guessed_to_be_several_images() -> None:
     runtime.inputs = {name: TensorSpec("float32", (ROWS, 2, 2, 3)) for name in ("left", "right")}
     image = ImageInput(height=2, width=2)
     model = Model(Contract(inputs={"left": image, "right": image}), {}, runtime)
-    with pytest.raises(ItemError, match="names none of left, right"):
+    with pytest.raises(ItemError, match=r"names none of left, right"):
         model.encode({}, "a.png", lambda _: b"", lambda uri: uri)
 
 
@@ -134,10 +138,10 @@ def test_warming_up_forgives_values_and_nothing_else() -> None:
         def predict(self, tensors: Tensors) -> dict[str, np.ndarray[Any, Any]]:
             raise ComputeError("no kernel", of_values=False)
 
-    with pytest.raises(ModelError, match="the model cannot compute: no kernel"):
+    with pytest.raises(ModelError, match=r"the model cannot compute: no kernel"):
         Model(Contract(), {}, Broken()).warm_up()
 
 
 def test_a_contract_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(BundleError, match="inputs.z: the signature has no such input"):
+    with pytest.raises(BundleError, match=r"inputs.z: the signature has no such input"):
         Model(Contract(inputs={"z": NumberInput()}), {}, Doubling())

@@ -11,7 +11,9 @@ from fanwise.model.runtime import import_runtime, threads
 
 
 def test_a_runtime_that_is_not_there_is_named() -> None:
-    with pytest.raises(ModelError, match="runtime 'litert' is not in this version of fanwise; known: tensorflow"):
+    with pytest.raises(
+        ModelError, match="runtime 'litert' is not in this version of fanwise; known: tensorflow"
+    ):
         import_runtime("litert")
 
 
@@ -50,6 +52,6 @@ with runtime._without_noise():
 
 
 def test_what_plans_a_job_imports_neither_numpy_nor_tensorflow_nor_pillow() -> None:
-    code = "import sys, fanwise.model.bundle, fanwise.model.contract, fanwise.model.binding; print(sorted(sys.modules))"
+    code = "import sys, fanwise.model.bundle, fanwise.model.binding; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"'numpy'", "'tensorflow'", "'PIL'"} & set(done.stdout.strip("[]\n").split(", "))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keras_models import ROWS
 
 from fanwise.errors import ItemError, ModelError, NonFiniteResult, PredictionFailed
 from fanwise.model.contract import Contract, OutputContract, TextInput
 from fanwise.model.model import Model, load
 from fanwise.model.runtime import ComputeError
 from fanwise.records import ModelRef
+from keras_models import ROWS
 
 REF = ModelRef(name="m", version="1", digest="", uri="s3://m/models/m/1", runtime="tensorflow", kinds={})
 
@@ -48,9 +48,13 @@ def test_two_inputs_and_two_outputs_predict_what_the_model_does(
     assert tabular.kinds == {"age": "number", "history": "number"}
     assert tabular.mini_batch == ROWS
     ages, histories = reference["age"].tolist(), reference["history"].tolist()
-    rows = [encode(tabular, age=age[0], history=history) for age, history in zip(ages, histories, strict=True)]
+    rows = [
+        encode(tabular, age=age[0], history=history) for age, history in zip(ages, histories, strict=True)
+    ]
     found = tabular.predict(rows)
-    assert all(not isinstance(prediction, ItemError) and list(prediction) == ["cost", "risk"] for prediction in found)
+    assert all(
+        not isinstance(prediction, ItemError) and list(prediction) == ["cost", "risk"] for prediction in found
+    )
     for name in ("risk", "cost"):
         predicted = np.array([prediction[name] for prediction in found])  # type: ignore[index]
         np.testing.assert_allclose(predicted, reference[name], atol=1e-5)
@@ -79,8 +83,11 @@ def test_text_goes_through_a_lookup_table(made_models: Path, tmp_path: Path) -> 
     with np.load(made_models / "text.npz") as arrays:
         text, expected = arrays["text"], arrays["output_0"]
     rows = [encode(model, text=str(line)) for line in text]
-    found = [p for start in (0, model.mini_batch) for p in model.predict(rows[start : start + model.mini_batch])]
-    np.testing.assert_allclose([p["output_0"] for p in found], expected, atol=1e-5)  # type: ignore[index]
+    found = [
+        p for start in (0, model.mini_batch) for p in model.predict(rows[start : start + model.mini_batch])
+    ]
+    predicted = np.array([p["output_0"] for p in found])  # type: ignore[index]
+    np.testing.assert_allclose(predicted, expected, atol=1e-5)
 
 
 ODD = {
@@ -117,7 +124,9 @@ def test_every_dtype_goes_in_and_out(odd: Model) -> None:
 
 def test_one_bad_row_among_good_ones(odd: Model) -> None:
     changes: list[dict[str, Any]] = [{}, {"whole": [-1, 2]}, {"half": 0}, {"open": [5]}, {"whole": [3, 4]}]
-    good, rejected, infinite, shorter, last = odd.predict([encode(odd, **(ODD | change)) for change in changes])
+    good, rejected, infinite, shorter, last = odd.predict(
+        [encode(odd, **(ODD | change)) for change in changes]
+    )
     assert isinstance(rejected, PredictionFailed)
     assert "assertion failed: [whole is negative." in str(rejected)
     assert "\n" not in str(rejected)
@@ -153,7 +162,10 @@ def test_a_batch_size_of_its_own(made_models: Path, tmp_path: Path) -> None:
     ("contract", "message"),
     [
         ('{"signature": "other"}', "saved_model has no signature 'other'; it has serve, serving_default"),
-        ('{"inputs": {"income": {"kind": "number"}}}', "inputs.income: the signature has no such input; it has age"),
+        (
+            '{"inputs": {"income": {"kind": "number"}}}',
+            "inputs.income: the signature has no such input; it has age",
+        ),
         ('{"outputs": {"risk": {"keep": "argmax", "labels": "none.txt"}}}', "none.txt"),
         ('{"inputs": 3}', "model.json: inputs: must be an object"),
     ],

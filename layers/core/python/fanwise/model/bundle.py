@@ -64,7 +64,7 @@ def read_digest(text: bytes, where: str) -> Digest:
         raise BundleError(f"{where}: not a bundle's digest ({error}); publish the model again") from error
     for name in digest.files:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or str(path) != name:
+        if path.is_absolute() or ".." in path.parts or str(path) != name or not path.name:
             raise BundleError(f"{where}: {name!r} is not a file inside the bundle; publish the model again")
     made = digest_of({name: file.sha256 for name, file in digest.files.items()})
     if made != digest.digest:

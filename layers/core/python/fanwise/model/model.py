@@ -132,7 +132,8 @@ class Model:
         """The rows as one tensor of `mini_batch` rows, the missing ones copies of the first."""
         tensor = np.empty((self.mini_batch, *rows[0].shape), rows[0].dtype)
         for position in range(self.mini_batch):
-            tensor[position] = rows[position if position < len(rows) else 0]
+            # [()]: of a row without dimensions its value, which an array of objects would hold as an array
+            tensor[position] = rows[position if position < len(rows) else 0][()]
         return tensor
 
     def _blank(self) -> Row:
