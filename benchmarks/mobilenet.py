@@ -76,6 +76,7 @@ class FanwiseRun:
 
     throughput: Throughput
     whole_s: float
+    frozen: bool
     summary: dict[str, Any]
     predictions: list[PredictionLine]
 
@@ -174,6 +175,7 @@ class MobilenetBenchmark:
             loop=tuple(loops),
             fanwise=tuple(ours),
             first_run_s=round(first.whole_s, 2),
+            frozen=last.frozen,
             invocations=last.summary["invocations"],
             cold_starts=last.summary["cold_starts"],
             agreement=combined(agreements),
@@ -206,10 +208,12 @@ class MobilenetBenchmark:
             finished = run_process(command, variables, cwd=folder)
             summary: dict[str, Any] = msgspec.json.decode(finished.stdout)
             ramps = commit_ramps(out, summary["job_id"])
+            frozen = any(out.glob(".fanwise/buckets/*model*/models/*/*/frozen"))
             lines = (out / "predictions.jsonl").read_bytes()
         return FanwiseRun(
             throughput=_throughput(self._items, finished, finished.ended_s, ramps),
             whole_s=finished.ended_s - finished.started_s,
+            frozen=frozen,
             summary=summary,
             predictions=msgspec.json.Decoder(PredictionLine).decode_lines(lines),
         )

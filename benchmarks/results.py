@@ -43,12 +43,16 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mobilenet(msgspec.Struct, frozen=True, kw_only=True):
-    """The loop and `fanwise run`, repetition by repetition, and fanwise's first run with an empty cache."""
+    """The loop and `fanwise run`, repetition by repetition, and fanwise's first run with an empty cache.
+
+    `frozen`: whether preparing the bundle froze the model, which is up to the model and makes it faster.
+    """
 
     items: int
     loop: tuple[Throughput, ...]
     fanwise: tuple[Throughput, ...]
     first_run_s: float
+    frozen: bool
     invocations: int
     cold_starts: int
     agreement: Agreement

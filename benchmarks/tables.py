@@ -70,7 +70,8 @@ def _mobilenet_table(measured: Mobilenet) -> Table:
         columns=(f"median of {len(measured.loop)}", "loop", "fanwise", "ratio", "from … to", "bar"),
         rows=tuple(rows),
         notes=(
-            f"{measured.invocations} invocations, {measured.cold_starts} cold starts."
+            f"{measured.invocations} invocations, {measured.cold_starts} cold starts;"
+            f" the bundle's model is {'frozen' if measured.frozen else 'NOT frozen'}."
             f" The first run ever, which also prepares the model's bundle: {measured.first_run_s:.1f} s.",
             _agreement_note(measured.agreement),
             f"Spread of the steady rate, largest less smallest over median:"

@@ -20,7 +20,7 @@ SIDE_PX = 224
 JPEG_SIDE_PX = 320
 SEED = 0
 CALIBRATION_IMAGES = 32
-HEAD_SCALE = 10.0  # best scores of 0.3 to 0.8: a wrong pixel shows
+HEAD_SCALE = 5.0  # best scores of 0.1 to 0.3: a wrong pixel shows, and float32 rounding stays well below 1e-4
 
 
 def prepare_workload(folder: Path, count: int) -> None:

@@ -77,7 +77,7 @@ def _make(folder: Path) -> None:
     class Odd(tf.Module):  # type: ignore[misc]
         """Every family of dtypes, a size that is left open, and a complaint about negative numbers."""
 
-        @tf.function(
+        @tf.function(  # type: ignore[untyped-decorator]
             input_signature=[
                 tf.TensorSpec((None, 2), tf.int32, "whole"),
                 tf.TensorSpec((None,), tf.float16, "half"),
@@ -106,7 +106,7 @@ def _make(folder: Path) -> None:
     class Fixed(tf.Module):  # type: ignore[misc]
         """A batch size of its own."""
 
-        @tf.function(input_signature=[tf.TensorSpec((4, 2), tf.float32, "x")])
+        @tf.function(input_signature=[tf.TensorSpec((4, 2), tf.float32, "x")])  # type: ignore[untyped-decorator]
         def __call__(self, x: Any) -> Any:
             return {"y": tf.reshape(x, (4, 2)) + 1}
 

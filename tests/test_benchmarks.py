@@ -64,6 +64,7 @@ def mobilenet(*, steady: float = 79.0, whole: float = 52.0, other_label: int = 0
         loop=(throughput(80.0, 50.0), throughput(84.0, 55.0), throughput(60.0, 40.0)),
         fanwise=(throughput(steady, whole), throughput(84.0, 55.0), throughput(steady, whole)),
         first_run_s=61.5,
+        frozen=True,
         invocations=8,
         cold_starts=2,
         agreement=Agreement(compared=6000, other_label=other_label, other_score=0, largest_difference=2e-6),

@@ -78,7 +78,8 @@ def prepare(model: Path, cache: Path) -> PreparedBundle:
         cache.mkdir(parents=True, exist_ok=True)
         made = _taken(source, cache) if source.prepared else _made(source, cache)
         _write_whole(record, msgspec.json.encode(made))
-    name = source.contract.name or _safe_name(model.resolve().stem)
+    path = model.resolve()
+    name = source.contract.name or _safe_name(path.stem if path.is_file() else path.name)
     version = made.digest.removeprefix("sha256:")[:VERSION_DIGITS]
     return PreparedBundle(_folder(cache, made.digest), made.digest, name, version, made.notes)
 

@@ -19,8 +19,8 @@ from fanwise_local.template import Stack
 class LocalCloud:
     """A stack at work, from `async with` to its end; nothing is left running after it.
 
-    `work_dir` gets buckets, logs, queues, events and the environments' /tmp. `environments` bounds the processes of
-    each function; by default as cores and memory allow. Raises `DefinitionError`, `TemplateError`.
+    `work_dir` gets buckets, logs, queues, events and the environments' /tmp. `environments` bounds the processes
+    of each function; by default as cores and memory allow. Raises `DefinitionError`, `TemplateError`.
     """
 
     def __init__(

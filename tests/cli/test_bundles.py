@@ -139,10 +139,10 @@ def test_a_damaged_bundle_is_made_anew_with_the_same_digest(
 def test_a_savedmodel_folder_with_its_contract_inside_or_beside(
     made_models: Path, cache: Path, tmp_path: Path
 ) -> None:
-    bare = tmp_path / "tabular v2"
+    bare = tmp_path / "tabular v2.1"
     shutil.copytree(made_models / "tabular", bare)
     without = prepare(bare, cache)
-    assert without.name == "tabular-v2"
+    assert without.name == "tabular-v2.1"
     assert "model.json" not in files_of(without.folder)
     assert "saved_model/saved_model.pb" in files_of(without.folder)
     assert "frozen/saved_model.pb" in files_of(without.folder)

@@ -34,7 +34,7 @@ def test_a_commit_that_does_not_add_up_is_refused() -> None:
         entry="000000", attempt=1, invocation=Invocation(request_id="x", duration_ms=1), predicted=4
     )
     decide(ledger.storage, HOME, wrong)
-    with pytest.raises(FanwiseError, match=r"commits/000000\.json accounts for 4 items of 5"):
+    with pytest.raises(FanwiseError, match=r"commits/000000\.json accounts for 4 of 5 items"):
         walk(ledger.storage, HOME)
 
 

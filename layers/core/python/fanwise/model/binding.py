@@ -101,7 +101,7 @@ def mini_batch(signature: Signature, bound: Bound) -> int:
 
     A rule and not a measurement, because predictions may differ in their last bits from one mini-batch size to
     another, and the same job has to give the same bytes. What it rests on: MobileNetV2 at 224x224x3, two processes
-    of one thread on two cores, gives 104 items/s a thread at 8, and 81 to 84 at 16 and 32, whose activations
+    of one thread on two cores, gives 104 items/s a thread at 8, and 79 to 85 at 16 and 32, whose activations
     leave the cache; small rows only need enough of them to hide the cost of a call, which is 0.1 ms. Raises
     `BundleError` where inputs have different batch sizes.
     """

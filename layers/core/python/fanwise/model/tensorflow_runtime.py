@@ -4,15 +4,15 @@ A session and not `tf.saved_model.load`, because it neither rebuilds the Python 
 through eager execution, and it takes and gives numpy arrays. And a *frozen* copy of the model where there is one
 (`frozen/`, made when the bundle is prepared, after both were seen to predict the same): with variables as
 constants, TensorFlow folds and fuses them at the first call. Measured with MobileNetV2 at 224x224x3, oneDNN on,
-one thread on an otherwise busy machine of two cores:
+one process with one thread, on a machine of two cores that was shared while it ran:
 
 | | load | first prediction | items/s at 8 | 16 | 32 |
 |---|---|---|---|---|---|
 | tf.saved_model.load | 1.11 s | 0.78 s | 62 | 61 | 61 |
 | the same, frozen at load | 2.11 s | 1.16 s | 86 | 79 | 72 |
 | frozen graph, wrap_function | 0.75 s | 0.76 s | 71 | 81 | 81 |
-| frozen graph in a session (this) | 0.13 s | 0.72 s | 104 | 81 | 83 |
-| SavedModel in a session (this, where it cannot be frozen) | 1.02 s | 0.80 s | 70 | 66 | 65 |
+| frozen graph in a session (this) | 0.13 s | 0.72 s | 90 | 79 | 79 |
+| SavedModel in a session (this, where it cannot be frozen) | 1.11 s | 0.80 s | 70 | 66 | 65 |
 
 The only module that imports TensorFlow; never Keras.
 """
