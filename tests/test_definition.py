@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fanwise_local.template import read_stack, stack_root
 
 from fanwise import errors
 from fanwise_local.states.definition import parse_definition
+from fanwise_local.template import read_stack, stack_root
 
 ROOT = stack_root()
 DEFINITION: dict[str, Any] = json.loads((ROOT / "statemachine/batch_inference.asl.json").read_bytes())

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from fanwise.errors import FanwiseError, InputError
 from fanwise_cli.run import RunOptions, run
+from fanwise_cli.terminal import JobConsole
 from fanwise_local.template import stack_root
 
 EXAMPLE = "examples/digits/train.py"
@@ -47,17 +47,21 @@ def accuracy(lines: Iterable[bytes]) -> float:
     return right / len(decoded) if decoded else 0.0
 
 
-def run_demo(folder: Path, *, as_json: bool, console: Console) -> int:
+def run_demo(folder: Path, *, as_json: bool, console: JobConsole) -> int:
     """Train if need be, run, and print accuracy, throughput and where the results are; answers the exit code."""
     data, out = folder / "data", folder / "out"
     if not (data / "items.jsonl").exists():
-        console.print("Training a small Keras CNN on scikit-learn's handwritten digits …", highlight=False)
+        console.tell("Training a small Keras CNN on scikit-learn's handwritten digits (once) …")
         _train(data)
     options = RunOptions(
-        items=data / "items.jsonl", model=data / "model", out=out, again=True, as_json=as_json
+        items=data / "items.jsonl",
+        model=data / "model",
+        out=out,
+        again=(out / "summary.json").exists(),  # one that was interrupted goes on
+        as_json=as_json,
     )
     words = ["fanwise", "run", str(options.items), "--model", str(options.model), "--out", str(out)]
-    console.print(f"$ {shlex.join(words)}", style="dim", highlight=False, soft_wrap=True)
+    console.tell(f"$ {shlex.join(words)}", "dim")
     return run(options, console=console, further=lambda: _further(out)).exit_code
 
 

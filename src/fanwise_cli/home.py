@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from fanwise.errors import InputError
 from fanwise.records import Part
 
 INNER = ".fanwise"
+_HOME_FILE, _LOCK_FILE = "home.json", "lock"
+_RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 
 
 class HeldJob(msgspec.Struct, frozen=True):
@@ -40,37 +42,60 @@ class JobHome:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other commands out of OUT while this one works in it."""
+        """Keep other commands out of OUT while this one works in it; leave no trace where no job was begun.
+
+        Raises `InputError` where OUT cannot be written to, or another command works in it.
+        """
+        was_there = self.out.exists()
+        lock = self._lock()
+        try:
+            yield
+        finally:
+            if not (self.work_dir / _HOME_FILE).exists():
+                shutil.rmtree(self.work_dir, ignore_errors=True)
+                if not was_there:
+                    with suppress(OSError):  # somebody else has put something there
+                        self.out.rmdir()
+            os.close(lock)
+
+    def _lock(self) -> int:
+        path = self.work_dir / _LOCK_FILE
         try:
             self.work_dir.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.work_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise InputError(
                 f"{self.out}: cannot be written to ({error.strerror}); choose another --out"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _is_ours(lock, path):
+            os.close(lock)
             raise InputError(
                 f"{self.out}: another fanwise is at work there; wait for it or choose another --out"
-            ) from error
-        else:
-            yield
-        finally:
-            os.close(lock)
+            )
+        return lock
 
     def job(self) -> HeldJob | None:
-        """The job that OUT holds, if any."""
+        """The job that OUT holds, if any. Raises `InputError` where home.json is not what was written."""
+        path = self.work_dir / _HOME_FILE
         try:
-            return msgspec.json.decode((self.work_dir / "home.json").read_bytes(), type=HeldJob)
+            return msgspec.json.decode(path.read_bytes(), type=HeldJob)
         except FileNotFoundError:
             return None
+        except msgspec.DecodeError as error:
+            raise InputError(
+                f"{path}: is damaged ({error}); choose another --out, or remove {self.out}"
+            ) from error
 
-    def hold(self, job: HeldJob) -> None:
-        """Make OUT the home of this job; the files of the one it held go."""
-        _write_whole(self.work_dir / "home.json", msgspec.json.encode(job))
-        for name in ("predictions.jsonl", "failures.jsonl", "summary.json"):
+    def hold(self, job: HeldJob, jobs_folder: Path) -> None:
+        """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""
+        before = self.job()
+        for (
+            name
+        ) in _RESULTS:  # first: results beside a home.json that names another run would be taken for its own
             (self.out / name).unlink(missing_ok=True)
+        _write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
+        if before is not None and before.job_id != job.job_id:
+            shutil.rmtree(jobs_folder / before.job_id, ignore_errors=True)
 
     def refuse_foreign_files(self) -> None:
         """Raise `InputError` where OUT has files of its own that are not a job's."""
@@ -80,33 +105,58 @@ class JobHome:
                 f"{self.out}: is not empty (it has {names[0]!r}) and holds no job; choose another --out"
             )
 
-    def summary(self) -> dict[str, Any] | None:
-        """OUT/summary.json, if the job has ended."""
-        try:
-            summary: dict[str, Any] = json.loads((self.out / "summary.json").read_bytes())
-        except FileNotFoundError:
+    def summary(self, job: HeldJob) -> dict[str, Any] | None:
+        """OUT/summary.json, if it is this job's and all its results are there."""
+        if not all((self.out / name).exists() for name in _RESULTS):
             return None
-        return summary
+        try:
+            summary = json.loads((self.out / "summary.json").read_bytes())
+        except ValueError:
+            return None
+        return summary if isinstance(summary, dict) and summary.get("job_id") == job.job_id else None
 
-    def collect(self, job_folder: Path) -> None:
-        """Bring the job's results out of the results bucket: the parts that count, in index order."""
+    def collect(self, job_folder: Path) -> dict[str, Any]:
+        """Bring the job's results out of the results bucket, the parts that count in index order; the summary."""
         parts = msgspec.json.Decoder(Part).decode_lines((job_folder / "parts.jsonl").read_bytes())
         for folder in ("predictions", "failures"):
             keys = [part.key for part in parts if part.key.startswith(f"{folder}/")]
             _concatenate([job_folder / key for key in keys], self.out / f"{folder}.jsonl")
-        _write_whole(self.out / "summary.json", (job_folder / "summary.json").read_bytes())
+        body = (job_folder / "summary.json").read_bytes()
+        _write_whole(self.out / "summary.json", body)
+        summary: dict[str, Any] = json.loads(body)
+        return summary
+
+
+def _is_ours(lock: int, path: Path) -> bool:
+    """Take the lock; False where another has it, or had it and took the file along when it left."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _concatenate(parts: list[Path], to: Path) -> None:
-    temporary = to.with_name(f".{to.name}.writing")
-    with temporary.open("wb") as file:
+    with _whole(to) as temporary, temporary.open("wb") as file:
         for part in parts:
             with part.open("rb") as source:
                 shutil.copyfileobj(source, file, 1024 * 1024)
-    temporary.replace(to)
 
 
 def _write_whole(path: Path, body: bytes) -> None:
+    with _whole(path) as temporary:
+        temporary.write_bytes(body)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write, which takes its place when it is complete."""
     temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_bytes(body)
-    temporary.replace(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a write does not say where the disk is full
+        raise

@@ -1,25 +1,29 @@
-"""The command `fanwise`: reads the words of the command line, and ends with an exit code (CONTRACTS).
+"""The command `fanwise`: reads the words of the command line, and ends with an exit code (`exit_codes`).
 
-0 every item predicted · 3 some items dead-lettered · 1 the job failed · 2 usage, or input that stopped the
-command before any work · 130 interrupted.
+typer reads the words and answers with what they ask for; that is done here, outside of typer, so that whatever
+stops it is said in one line.
 """
 
-import sys
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from typer.exceptions import TyperException
 
 import fanwise
 from fanwise.errors import FanwiseError, InputError
-from fanwise_cli.run import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, RunOptions
-from fanwise_cli.run import run as run_job
+from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from fanwise_cli.settings import DEBUG, debug
+from fanwise_cli.terminal import accept_any_text, for_people, say
+
+Work = Callable[[], int]  # what a command asks for; answers the exit code
 
 app = typer.Typer(
     name="fanwise",
     help="Batch inference of TensorFlow models on AWS Lambda, and the same state machine on this machine.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,13 +36,16 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _fanwise(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(EXIT_USAGE)
 
 
 @app.command()
@@ -82,24 +89,30 @@ def run(
         bool, typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
-) -> None:
+) -> Work:
     """Run a job on this machine, on the deployed definition."""
-    options = RunOptions(
-        items=items,
-        out=out,
-        model=model,
-        batch_size=batch_size,
-        max_concurrency=max_concurrency,
-        runtime=runtime,
-        tolerate=tolerate,
-        name=name,
-        again=again,
-        roots=root or (),
-        environments=environments,
-        as_json=as_json,
-        quiet=quiet,
-    )
-    raise typer.Exit(run_job(options, console=Console(stderr=True)).exit_code)
+
+    def work() -> int:
+        from fanwise_cli.run import RunOptions, run  # noqa: PLC0415 - slow to import, and --help needs none of it
+
+        options = RunOptions(
+            items=items,
+            out=out,
+            model=model,
+            batch_size=batch_size,
+            max_concurrency=max_concurrency,
+            runtime=runtime,
+            tolerate=tolerate,
+            name=name,
+            again=again,
+            roots=root or (),
+            environments=environments,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return run(options, console=for_people()).exit_code
+
+    return work
 
 
 @app.command()
@@ -110,34 +123,54 @@ def demo(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
     ] = False,
-) -> None:
+) -> Work:
     """Train a small model on handwritten digits and run the whole pipeline over held-out scans."""
-    from fanwise_cli.demo import run_demo  # noqa: PLC0415 - only the demo needs it
 
-    raise typer.Exit(run_demo(folder, as_json=as_json, console=Console(stderr=True)))
+    def work() -> int:
+        from fanwise_cli.demo import run_demo  # noqa: PLC0415 - as above
+
+        return run_demo(folder, as_json=as_json, console=for_people())
+
+    return work
 
 
-def main() -> None:
-    """Run the command; whatever stops it becomes one line and an exit code, never a traceback."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and answer with its exit code; whatever stops it becomes one line, never a traceback."""
+    accept_any_text()
+    with _interruptible():
+        try:
+            asked: Work | int = app(words, prog_name="fanwise", standalone_mode=False)
+            return asked() if callable(asked) else int(asked or EXIT_OK)
+        except (Exception, KeyboardInterrupt) as error:
+            exit_code, message = _ending(error)
+            say(message)
+            return exit_code
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have SIGTERM raise `KeyboardInterrupt`, as SIGINT does, so that both leave by the same way."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
-    except InputError as error:
-        _say(str(error))
-        sys.exit(EXIT_USAGE)
-    except FanwiseError as error:
-        _say(str(error))
-        sys.exit(EXIT_FAILED)
-    except OSError as error:
-        _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        _say("interrupted before the job began; nothing was run")
-        sys.exit(EXIT_INTERRUPTED)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _say(message: str) -> None:
-    sys.stderr.write(f"fanwise: {message}\n")
-
-
-if __name__ == "__main__":
-    main()
+def _ending(error: BaseException) -> tuple[int, str]:
+    """The exit code, and what to say. With FANWISE_DEBUG, what nobody foresaw is raised again."""
+    match error:
+        case TyperException():
+            return EXIT_USAGE, f"{error.format_message().rstrip('.')}; fanwise --help says what there is"
+        case InputError():
+            return EXIT_USAGE, str(error)
+        case FanwiseError():
+            return EXIT_FAILED, str(error)
+        case OSError():
+            return EXIT_FAILED, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        case KeyboardInterrupt():
+            return EXIT_INTERRUPTED, "interrupted before the job began; the same command begins anew"
+    if debug():
+        raise error
+    defect = f"{type(error).__name__}: {error}"
+    return EXIT_FAILED, f"{defect} (a defect of fanwise; with {DEBUG}=1 it says where it arose, for a report)"

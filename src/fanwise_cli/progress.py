@@ -1,47 +1,41 @@
 """What a person sees while a job runs: a bar on a terminal, plain lines elsewhere, nothing with --quiet."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
-from fanwise_local.states.executions import Execution, Observer
+from fanwise.commits import read_job, walk
+from fanwise.storage import Storage
+from fanwise_cli.terminal import JobConsole
+from fanwise_local.states.executions import Execution
 from fanwise_local.states.map_run import Child, MapRun
+from fanwise_local.states.observer import Observer
 
 LINE_EVERY_S = 5.0
+PATIENCE_S = 1.0  # before plain lines say what is waited for
+WIDE_COLUMNS = 72  # that a bar between the words needs
 
 
-class _Items(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        if not task.total:
-            return Text("")
-        return Text(f"{int(task.completed):,}/{int(task.total):,} items", style="progress.download")
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """`1 item`, `2,000 items`."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        rate: float | None = task.fields.get("rate")
-        return Text(f"{rate:,.0f}/s" if rate else "", style="progress.data.speed")
+def a_second(rate: float) -> str:
+    """A rate with as many digits as mean something: `0.25`, `7.5`, `1,240`."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
-class _TimeLeft(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(time_left(task.remaining, task.fields.get("rate")), style="progress.remaining")
-
-
-class _DeadLetters(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        dead: int = task.fields.get("dead_lettered", 0)
-        return Text(f"{dead:,} dead letter{'' if dead == 1 else 's'}", style="red" if dead else "dim")
-
-
-def time_left(items: float | None, rate: float | None) -> str:
-    """`1:05 left`, or nothing while the rate is not known."""
-    if not rate or items is None:
+def time_left(items: float, rate: float | None) -> str:
+    """`1:05 left`, `2:03:04 left`; nothing while the rate is not known, or when no item is left."""
+    if not rate or items <= 0:
         return ""
     seconds = round(items / rate)
     hours, minutes = divmod(seconds // 60, 60)
@@ -49,41 +43,74 @@ def time_left(items: float | None, rate: float | None) -> str:
     return f"{clock} left"
 
 
+@contextmanager
+def waiting(console: JobConsole, what: str, *, quiet: bool, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Say what is waited for: a spinner on a terminal; elsewhere a line, if it takes longer than `patience_s`."""
+    if quiet:
+        yield
+    elif console.is_interactive:
+        with console.status(what):
+            yield
+    else:
+        late = threading.Timer(patience_s, console.tell, (f"{what} …",))
+        late.daemon = True
+        late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
+            late.join()
+
+
+class Ledger:
+    """What a job's home says of it: `home` is its `s3://…/jobs/JOB_ID/`."""
+
+    def __init__(self, storage: Storage, home: str) -> None:
+        self._storage = storage
+        self._home = home
+
+    def total(self) -> int:
+        """Items in the plan."""
+        return read_job(self._storage, self._home).total
+
+    def dead_lettered(self) -> int:
+        """Dead letters in the commits that are there."""
+        return sum(commit.dead_lettered for commit in walk(self._storage, self._home).commits)
+
+
 class JobProgress(Observer):
-    """Follows an execution by what the local cloud tells as it happens.
+    """Follows an execution by what the local cloud tells as it happens."""
 
-    `total_of` reads the job's number of items from its plan, once there is one.
-    """
-
-    def __init__(self, console: Console, *, quiet: bool, total_of: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        console: JobConsole,
+        *,
+        quiet: bool,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds."""
         self._console = console
         self._quiet = quiet
-        self._total_of = total_of
+        self._ledger = ledger
+        self._clock = clock
         self.total = 0
         self.done = 0
         self.dead_lettered = 0
-        self._done_before = 0
-        self._first_started = 0.0
-        self._last_line = time.monotonic()
-        self._phase = "planning"
+        self.phase = "planning"
+        self._done_before = 0  # by a command that was interrupted
+        self._first_started: float | None = None
+        self._last_ended = 0.0
+        self._last_line = clock()
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
     def __enter__(self) -> Self:
-        if not self._quiet and self._console.is_terminal:
+        if not self._quiet and self._console.is_interactive:
             self._bar = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                _Items(),
-                _Rate(),
-                _TimeLeft(),
-                _DeadLetters(),
-                console=self._console,
-                transient=True,
-                expand=True,
+                *_columns(self, self._console.width), console=self._console, transient=True, expand=True
             )
-            self._task = self._bar.add_task(self._phase, total=None)
+            self._task = self._bar.add_task("", total=None)
             self._bar.start()
         return self
 
@@ -93,21 +120,27 @@ class JobProgress(Observer):
         if self._bar is not None:
             self._bar.stop()
 
-    def state_entered(self, execution: Execution, state_name: str, input: Any) -> None:  # noqa: A002
+    def state_entered(self, execution: Execution, state_name: str, state_input: Any) -> None:
         """Name the phase, and take the totals from what runs through the state machine."""
         if state_name == "PredictItems":
-            self.total = self._total_of()
-            self.done = max(self.done, input["decided"])
-            self._done_before = self.done if not self._first_started else self._done_before
-            self._first_started = self._first_started or time.monotonic()
-            again = f" (round {input['round'] + 1})" if input["round"] else ""
-            self._show("predicting" + again if self.done > self._done_before else "loading the model" + again)
+            self._round_begins(state_input)
         elif state_name in ("ProbeModel", "LoadModel"):
             self._show("trying the model")
         elif state_name == "WaitBeforeRound":
-            self._show(f"waiting {input['wait_s']} s before the next round")
+            self._show(f"waiting {state_input['wait_s']} s before the next round")
         elif state_name == "AggregateResults":
             self._show("accounting")
+
+    def _round_begins(self, round_: dict[str, Any]) -> None:
+        if self._first_started is None:
+            self._first_started = self._clock()
+            self.total = self._ledger.total()
+            self._done_before = self.done = round_["decided"]
+            if self.done:
+                self.dead_lettered = self._ledger.dead_lettered()
+        self.done = max(self.done, round_["decided"])
+        again = f" (round {round_['round'] + 1})" if round_["round"] else ""
+        self._show(("predicting" if self.done > self._done_before else "loading the model") + again)
 
     def child_ended(self, map_run: MapRun, child: Child) -> None:
         """Count what the child's invocation committed."""
@@ -115,36 +148,75 @@ class JobProgress(Observer):
         dead = output.get("dead_lettered", 0)
         self.done += output.get("predicted", 0) + dead
         self.dead_lettered += dead
-        self._show("predicting")
+        self._last_ended = self._clock()
+        self._show(self.phase.replace("loading the model", "predicting"))
 
     @property
     def rate(self) -> float | None:
-        """Items a second in this run, once some are done."""
+        """Items a second in this run, when the last child ended; None before that."""
         done = self.done - self._done_before
-        return done / (time.monotonic() - self._first_started) if done and self._first_started else None
+        if not done or self._first_started is None or self._last_ended <= self._first_started:
+            return None
+        return done / (self._last_ended - self._first_started)
+
+    @property
+    def time_left(self) -> str:
+        """For what is not done yet, less the time since the last child ended; nothing while that is not known."""
+        rate = self.rate
+        if not rate:
+            return ""
+        return time_left(self.total - self.done - rate * (self._clock() - self._last_ended), rate)
 
     def _show(self, phase: str) -> None:
-        changed, self._phase = phase != self._phase, phase
+        changed, self.phase = phase != self.phase, phase
         if self._bar is not None:
-            self._bar.update(
-                self._task,
-                description=phase,
-                total=self.total or None,
-                completed=self.done,
-                rate=self.rate,
-                dead_lettered=self.dead_lettered,
-            )
-        elif not self._quiet and (changed or time.monotonic() - self._last_line > LINE_EVERY_S):
-            self._last_line = time.monotonic()
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._bar.update(self._task, total=self.total or None, completed=self.done)
+        elif not self._quiet and (changed or self._clock() - self._last_line >= LINE_EVERY_S):
+            self._last_line = self._clock()
+            self._console.tell(self._line())
 
     def _line(self) -> str:
-        parts = [self._phase]
+        parts = [self.phase]
         if self.total:
-            parts.append(f"{self.done:,}/{self.total:,} items")
+            parts.append(f"{self.done:,}/{counted(self.total, 'item')}")
         if self.rate:
-            parts.append(f"{self.rate:,.0f}/s")
-            parts.append(time_left(self.total - self.done, self.rate))
+            parts += [f"{a_second(self.rate)}/s", self.time_left]
         if self.dead_lettered:
-            parts.append(f"{self.dead_lettered:,} dead letters")
-        return "  ".join(parts)
+            parts.append(counted(self.dead_lettered, "dead letter"))
+        return "  ".join(filter(None, parts))
+
+
+class _Words(ProgressColumn):
+    """A column that says something of the job, in one line."""
+
+    def __init__(self, words: Callable[[], str], style: str | Callable[[], str] = "") -> None:
+        super().__init__(Column(no_wrap=True))
+        self._words = words
+        self._style = style
+
+    def render(self, task: Task) -> Text:
+        return Text(self._words(), self._style if isinstance(self._style, str) else self._style())
+
+
+def _columns(job: JobProgress, width: int) -> list[ProgressColumn]:
+    """What the bar says, by how much a line of `width` holds."""
+    spinner = SpinnerColumn()
+    phase = _Words(lambda: job.phase)
+    left = _Words(lambda: job.time_left, "progress.remaining")
+    if width < WIDE_COLUMNS:
+        done = _Words(lambda: f"{job.done:,}/{job.total:,}" if job.total else "", "progress.download")
+        dead = _Words(lambda: f"{job.dead_lettered:,} dead" if job.dead_lettered else "", "red")
+        return [spinner, phase, done, left, dead, TextColumn("", table_column=Column(ratio=1))]
+    return [
+        spinner,
+        phase,
+        BarColumn(bar_width=None),
+        _Words(
+            lambda: f"{job.done:,}/{counted(job.total, 'item')}" if job.total else "", "progress.download"
+        ),
+        _Words(lambda: f"{a_second(job.rate)}/s" if job.rate else "", "progress.data.speed"),
+        left,
+        _Words(
+            lambda: counted(job.dead_lettered, "dead letter"), lambda: "red" if job.dead_lettered else "dim"
+        ),
+    ]

@@ -3,11 +3,26 @@
 import os
 from pathlib import Path
 
+from fanwise.errors import InputError
+
 CACHE_DIR = "FANWISE_CACHE_DIR"
+DEBUG = "FANWISE_DEBUG"
 
 
 def cache_dir() -> Path:
     """Where prepared model bundles are kept: FANWISE_CACHE_DIR, else the user's cache folder."""
     if own := os.environ.get(CACHE_DIR):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fanwise"
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "fanwise"
+    try:
+        return Path.home() / ".cache" / "fanwise"
+    except RuntimeError as error:
+        raise InputError(
+            f"there is no home folder to keep prepared models in; set {CACHE_DIR} to a folder"
+        ) from error
+
+
+def debug() -> bool:
+    """Whether what nobody foresaw is shown with its traceback: FANWISE_DEBUG."""
+    return bool(os.environ.get(DEBUG))

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from fanwise_cli.progress import a_second, counted
+from fanwise_cli.terminal import JobConsole
+
+MAX_ERRORS = 5  # kinds of dead letters that are listed
 
 _MARK = {
     "SUCCEEDED": ("✔", "bold green"),
@@ -14,51 +17,81 @@ _MARK = {
 }
 
 
-def counted(number: int, thing: str, things: str | None = None) -> str:
-    """`1 item`, `2,000 items`."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
-
-
-def print_summary(console: Console, summary: dict[str, Any], out: Path, *, extra: dict[str, str]) -> None:
+def print_summary(console: JobConsole, summary: dict[str, Any], out: Path, *, extra: dict[str, str]) -> None:
     """Print the verdict, what it took, and where the results are. `extra` are further lines, label → text."""
-    console.print(_headline(summary))
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-    for label, value in {**extra, **_lines(summary, out)}.items():
-        rows.add_row(f"  {label}", value)
-    console.print(rows)
+    console.tell(_headline(summary))
+    if summary["reason"]:
+        console.tell("  " + " ".join(summary["reason"].split()), "red")
+    lines = {**extra, **_lines(summary, out)}
+    width = max(map(len, lines))
+    for label, value in lines.items():
+        console.tell(Text.assemble("  ", (label.ljust(width), "dim"), "  ", value))
 
 
-def _headline(summary: dict[str, Any]) -> RenderableType:
+def lasted(seconds: float) -> str:
+    """A duration as people say it: `4.2 s`, `12 min 5 s`, `3 h 20 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def dollars(amount: float) -> str:
+    """A price as exact as it is worth: `$1,234.50`, `$0.0012`, `less than $0.0001`."""
+    if 0 < amount < 0.0001:
+        return "less than $0.0001"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
+def _headline(summary: dict[str, Any]) -> Text:
     items, status = summary["items"], summary["status"]
     mark, style = _MARK[status]
     text = Text.assemble((f"{mark} {status}", style), "  ")
+    if not items["total"]:
+        return text.append("there were no items to predict")
     text.append(f"{items['predicted']:,} of {counted(items['total'], 'item')} predicted")
     if items["dead_lettered"]:
         text.append(f", {counted(items['dead_lettered'], 'dead letter')}", style="yellow")
     if items["missing"]:
         text.append(f", {items['missing']:,} missing", style="red")
-    text.append(f" in {summary['duration_s']:.1f} s ({summary['items_per_s']:,.0f} items/s)")
-    return Group(text, Text(f"  {summary['reason']}", style="red")) if summary["reason"] else text
+    return text.append(f" in {lasted(summary['duration_s'])} ({a_second(summary['items_per_s'])} items/s)")
 
 
-def _lines(summary: dict[str, Any], out: Path) -> dict[str, RenderableType]:
-    model, entries, cost = summary["model"], summary["entries"], summary["cost_usd"]
-    lines: dict[str, RenderableType] = {}
+def _lines(summary: dict[str, Any], out: Path) -> dict[str, str]:
+    items, model, cost = summary["items"], summary["model"], summary["cost_usd"]
+    lines: dict[str, str] = {}
     if summary["failures"]:
-        lines["dead letters"] = ", ".join(f"{error} {n:,}" for error, n in summary["failures"].items())
+        lines["dead letters"] = _errors(summary["failures"])
     lines["model"] = f"{model['name']}@{model['version']} ({model['runtime']})"
-    work = f"{counted(summary['invocations'], 'invocation')} in {counted(summary['rounds'], 'round')}"
-    work += f", {counted(summary['cold_starts'], 'cold start')}"
-    if entries["died"]:
-        work += f", {entries['died']:,} died and {'was' if entries['died'] == 1 else 'were'} cut"
-    lines["work"] = work
+    lines["work"] = _work(summary)
     lines["on Lambda"] = (
-        f"{summary['billed_gb_s']:,.1f} GB-s, about ${cost['total']:.4f} at list price ({cost['prices']})"
+        f"{summary['billed_gb_s']:,.1f} GB-s, about {dollars(cost['total'])} at list price ({cost['prices']})"
     )
-    lines["results"] = Text(str(out / "predictions.jsonl"))
-    if summary["items"]["dead_lettered"]:
-        lines["failures"] = Text(str(out / "failures.jsonl"))
-    lines["summary"] = Text(str(out / "summary.json"))
+    lines["results"] = str(out / "predictions.jsonl")
+    if items["dead_lettered"]:
+        lines["failures"] = f"{out / 'failures.jsonl'}, itself an items file"
+    lines["summary"] = str(out / "summary.json")
+    if items["missing"]:
+        lines["to go on"] = f"the same command tries the {counted(items['missing'], 'missing item')} again"
     return lines
+
+
+def _errors(failures: dict[str, int]) -> str:
+    """`UndecodableImage 1,200, NotFound 3`, and how many kinds are not named."""
+    named = [f"{error} {n:,}" for error, n in failures.items()]
+    more = len(named) - MAX_ERRORS
+    return ", ".join(named[:MAX_ERRORS]) + (f" and {counted(more, 'other kind')}" if more > 0 else "")
+
+
+def _work(summary: dict[str, Any]) -> str:
+    died = summary["entries"]["died"]
+    parts = [
+        f"{counted(summary['invocations'], 'invocation')} in {counted(summary['rounds'], 'round')}",
+        counted(summary["cold_starts"], "cold start"),
+    ]
+    if died:
+        parts.append(f"{died:,} died and {'was' if died == 1 else 'were'} cut")
+    return ", ".join(parts)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from awslambdaric import bootstrap
 from awslambdaric.__main__ import main
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -23,6 +24,8 @@ def _die_with(cloud_pid: int) -> None:
 
 
 if __name__ == "__main__":
-    _die_with(int(sys.argv[1]))
-    sys.argv[1:] = sys.argv[2:]
+    _die_with(int(sys.argv.pop(1)))
+    bootstrap.ERROR_LOG_LINE_TERMINATE = (
+        "\n"  # "\r" keeps a traceback one event of CloudWatch; here it is read
+    )
     main(sys.argv)

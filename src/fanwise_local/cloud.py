@@ -1,5 +1,6 @@
 """The local cloud: the deployed state machine, its functions and its buckets, on this machine."""
 
+import asyncio
 import random as randoms
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +18,11 @@ from fanwise_local.template import Stack
 
 
 class LocalCloud:
-    """A stack at work, from `async with` to its end; nothing is left running after it.
+    """A stack at work, from `async with` to its end; nothing is left running after it, however it is left.
 
-    `work_dir` gets buckets, logs, queues, events and the environments' /tmp. `environments` bounds the processes
-    of each function; by default as cores and memory allow. Raises `DefinitionError`, `TemplateError`.
+    `work_dir` is this cloud's alone: it gets logs, queues, events and, while it runs, the environments' /tmp.
+    `environments` bounds the processes of each function; by default as cores and memory allow. Raises
+    `DefinitionError`.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class LocalCloud:
     ) -> None:
         self.functions = FunctionService(
             stack.functions,
-            environments=environments or default_environments(stack),
+            environments=default_environments(stack) if environments is None else environments,
             extra_environment=mounts.environment(),
             work_dir=work_dir,
         )
@@ -59,7 +61,13 @@ class LocalCloud:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.functions.close()
+        running = [e for e in self.state_machine.executions.values() if e.status == "RUNNING"]
+        for execution in running:
+            execution.stop(cause="the local cloud was closed")
+        try:
+            await asyncio.gather(*(execution.wait() for execution in running))
+        finally:
+            await self.functions.close()
 
     def start_execution(self, execution_input: JSON, name: str | None = None) -> Execution:
         """Start the stack's state machine on the running loop."""

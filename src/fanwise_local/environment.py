@@ -1,34 +1,55 @@
 """One execution environment: a process that keeps warm, takes one event at a time, and dies as it would on AWS.
 
-Init has ten seconds; if it takes longer or fails, it is tried again inside the first invocation, under the function's
-timeout. An invocation past its timeout, a process past its memory, a process that ends: each kills the process, not
-the environment. Its folder, which the process sees as /tmp (TMPDIR), stays (lambda-runtime-environment).
+Init has ten seconds; if it takes longer or fails, it is done again inside the first invocation, under the
+function's timeout. An invocation past its timeout, a process past its memory, a process that ends: each costs the
+process, not the environment. Its folder, which the process sees as /tmp (TMPDIR), stays
+(lambda-runtime-environment).
 """
 
 import asyncio
-import os
+import json
+import shutil
 import signal
-import sys
 import time
 import uuid
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fanwise_local.runtime_api import FunctionFault, Invocation, RuntimeDoor
+from fanwise_local.function_process import Ended, FunctionProcess, OutOfMemory, ProcessEvent
+from fanwise_local.runtime_api import (
+    MAX_PAYLOAD_BYTES,
+    Answered,
+    AnsweredTooMuch,
+    Failed,
+    Invocation,
+    Polled,
+)
 from fanwise_local.template import Function
 
 INIT_LIMIT_S = 10.0
-MEMORY_SAMPLE_S = 0.05
-_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 2**20
-_KEPT_FROM_THE_CALLER = ("PATH", "HOME", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+class EnvironmentClosed(RuntimeError):
+    """The cloud was closed while the invocation waited or was at work."""
+
+
+@dataclass(frozen=True)
+class FunctionFault:
+    """An error as Lambda answers it: its type and the payload `{errorType, errorMessage, stackTrace?}`."""
+
+    error_type: str
+    payload: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class InvokeResult:
-    """What Lambda answers: the payload as JSON text, or the fault; and what the invocation took."""
+    """What Lambda answers: the payload as JSON text, or the fault; and what the invocation took.
+
+    `cold`: its process was new. `init_ms` is the init phase before it, billed beside `duration_ms`; an init that
+    was done again inside the invocation is part of `duration_ms`.
+    """
 
     request_id: str
     payload: bytes
@@ -39,12 +60,11 @@ class InvokeResult:
 
 
 class Environment:
-    """One environment of a function. `invoke` is called by one caller at a time."""
+    """One environment of a function."""
 
     def __init__(
         self,
         function: Function,
-        door: RuntimeDoor,
         *,
         folder: Path,
         log: IO[bytes],
@@ -52,189 +72,159 @@ class Environment:
         init_limit_s: float = INIT_LIMIT_S,
     ) -> None:
         self.function = function
-        self._door = door
         self._folder = folder
         self._log = log
         self._extra_environment = extra_environment
         self._init_limit_s = init_limit_s
-        self._process: asyncio.subprocess.Process | None = None
-        self._started = 0.0
-        self._init_ms = 0.0
-        self._is_warm = False
+        self._process: FunctionProcess | None = None
+        self._is_asking = False  # the process waits for an event, as far as we know
+        self._is_closed = False
+        self._at_work = asyncio.Lock()  # one event at a time; and close waits for the end of the last
 
     @property
     def pid(self) -> int | None:
         """The process at work, if there is one."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether there is a process that takes events. Between invocations it is initialised too."""
+        return self._process is not None and self._process.is_alive
+
     async def invoke(self, event: bytes) -> InvokeResult:
-        """Run one event to its end, whatever end that is. Cancelled, it kills the process."""
+        """Run one event to its end, whatever end that is.
+
+        Cancelled, it kills the process, where on Lambda the function would run on; the next invocation gets a new
+        one. Raises `EnvironmentClosed`, and `OSError` where this machine can start no process.
+        """
         request_id = str(uuid.uuid4())
-        cold, self._init_ms = not self._is_warm, 0.0
-        began = time.monotonic()
-        payload, fault = b"null", None
-        try:
-            if cold:
-                await self._init_before_invocation()
-                began = time.monotonic()
+        async with self._at_work:
             try:
-                async with asyncio.timeout(self.function.timeout_s):
-                    if not self._is_warm:
-                        await self._init(None)
-                    payload = await self._run(request_id, event)
-            except TimeoutError:
-                await self.kill()
-                message = f"Task timed out after {self.function.timeout_s:.2f} seconds"
-                raise _death("Sandbox.Timedout", request_id, message) from None
-        except FunctionFault as caught:
-            fault = caught if "RequestId: " in str(caught) else _with_request_id(caught, request_id)
-        except BaseException:
-            await self.kill()
-            raise
-        duration_ms = (time.monotonic() - began) * 1000
-        return InvokeResult(request_id, payload, fault, duration_ms, self._init_ms, cold)
+                result = await self._invoke(request_id, event)
+            except BaseException:
+                self.kill()
+                raise
+        if self._is_closed:
+            raise EnvironmentClosed(f"{self.function.name} was closed while request {request_id} was at work")
+        return result
 
-    async def _init_before_invocation(self) -> None:
-        """The init phase proper. What goes wrong here goes wrong again inside the invocation, and is told there."""
-        try:
-            async with asyncio.timeout(self._init_limit_s):
-                await self._init(None)
-        except (TimeoutError, FunctionFault):
-            await self.kill()
+    async def _invoke(self, request_id: str, event: bytes) -> InvokeResult:
+        loop = asyncio.get_running_loop()
+        cold, init_ms = not await self._is_done_with_the_last(), 0.0
+        if cold:
+            began_s = loop.time()
+            await self._init(began_s + self._init_limit_s)
+            init_ms = (loop.time() - began_s) * 1000
+        began_s = loop.time()
+        deadline_s = began_s + self.function.timeout_s
+        end = Polled() if self.is_warm else await self._init(deadline_s)
+        if isinstance(end, Polled):
+            end = await self._run(request_id, event, deadline_s)
+        payload, fault = self._told(end, request_id)
+        duration_ms = (loop.time() - began_s) * 1000
+        return InvokeResult(request_id, payload, fault, duration_ms, init_ms, cold)
 
-    async def _init(self, request_id: str | None) -> None:
-        """Start the process, if there is none, and wait until it asks for an event."""
-        if self._process is None:
-            await self.start()
-        await self._until(self._door.ready.wait(), request_id)
-        if self._door.init_fault is not None:
-            fault = self._door.init_fault
-            await self.kill()
-            raise fault
-        self._init_ms = (time.monotonic() - self._started) * 1000
-        self._is_warm = True
+    async def _is_done_with_the_last(self) -> bool:
+        """Whether there is a process that asks for an event again, or will in a moment.
 
-    async def start(self) -> None:
-        """Start the process; it goes through its init by itself."""
-        if not self.function.task_root.is_dir():
-            raise FunctionFault("Runtime.ImportModuleError", f"there is no folder {self.function.task_root}")
-        self._door.reset()
+        One that dies after its answer takes nothing with it: the next event gets a new process.
+        """
+        if self._process is None or not self._process.is_alive:
+            return False
+        if not self._is_asking:
+            deadline_s = asyncio.get_running_loop().time() + self.function.timeout_s
+            self._is_asking = isinstance(await self._process.event(deadline_s), Polled)
+            if not self._is_asking:
+                self.kill()
+        return self._is_asking
+
+    async def _init(self, deadline_s: float) -> ProcessEvent | None:
+        """Start a process and wait until it asks for an event; anything but `Polled` means that it did not."""
+        if self._process is not None:
+            self._process.kill()
+            await self._process.ended()
+        if self._is_closed:
+            raise EnvironmentClosed(f"{self.function.name} was closed")
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._started = time.monotonic()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "fanwise_local.bootstrap",
-            str(os.getpid()),
-            self.function.handler,
-            cwd=self.function.task_root,
-            env=self._variables(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
+        self._process = process = FunctionProcess(
+            self.function, folder=self._folder, log=self._log, extra_environment=self._extra_environment
         )
+        await process.start()
+        happened = await process.event(deadline_s)
+        self._is_asking = isinstance(happened, Polled)
+        if not self._is_asking:
+            process.kill()
+        return happened
 
-    def _variables(self) -> dict[str, str]:
-        """The process's environment: Lambda's own variables, the function's, and little of the caller's."""
-        function = self.function
-        kept = {name: os.environ[name] for name in _KEPT_FROM_THE_CALLER if name in os.environ}
-        path = [str(function.task_root), *map(str, function.layers), *filter(None, [kept.get("PYTHONPATH")])]
-        return {
-            **kept,
-            "LANG": "en_US.UTF-8",
-            "PYTHONUTF8": "1",
-            "TMPDIR": str(self._folder),
-            "AWS_LAMBDA_RUNTIME_API": self._door.address,
-            "AWS_LAMBDA_FUNCTION_NAME": function.name,
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
-            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
-            "AWS_LAMBDA_LOG_STREAM_NAME": self._folder.name,
-            "AWS_REGION": function.arn.split(":")[3],
-            "AWS_DEFAULT_REGION": function.arn.split(":")[3],
-            "LAMBDA_TASK_ROOT": str(function.task_root),
-            "_HANDLER": function.handler,
-            **function.environment,
-            **self._extra_environment,
-            "PYTHONPATH": os.pathsep.join(path),
-        }
-
-    async def _run(self, request_id: str, event: bytes) -> bytes:
-        deadline_ms = int((time.time() + self.function.timeout_s) * 1000)
-        invocation = Invocation(request_id, self.function.arn, event, deadline_ms)
-        self._door.give(invocation)
-        await self._until(asyncio.wait([invocation.answer]), request_id)
-        return invocation.answer.result()
-
-    async def _until(self, happens: Coroutine[Any, Any, object], request_id: str | None) -> None:
-        """Wait for something the process does; raises `FunctionFault` if it dies before that."""
-        assert self._process is not None  # noqa: S101 - only called with one
-        wanted = asyncio.ensure_future(happens)
-        ends = asyncio.ensure_future(self._process.wait())
-        too_much = asyncio.ensure_future(self._memory_exceeded(self._process.pid))
-        try:
-            await asyncio.wait([wanted, ends, too_much], return_when=asyncio.FIRST_COMPLETED)
-            if wanted.done():
-                return
-            if too_much.done() and not ends.done():
-                await self.kill()
-                raise _death("Runtime.OutOfMemory", request_id, "Runtime exited with error: signal: killed")
-            status = await ends
-            self._forget()
-            raise _death("Runtime.ExitError", request_id, f"Runtime exited with error: {_status(status)}")
-        finally:
-            for task in (wanted, ends, too_much):
-                task.cancel()
-            await asyncio.gather(wanted, ends, too_much, return_exceptions=True)
-
-    async def _memory_exceeded(self, pid: int) -> None:
-        """Return when the process and its children hold more memory than the function has."""
-        if sys.platform != "linux":
-            await asyncio.Event().wait()
-        while _resident_mb(pid) <= self.function.memory_mb:
-            await asyncio.sleep(MEMORY_SAMPLE_S)
-
-    def _forget(self) -> None:
-        self._process, self._is_warm = None, False
-
-    async def kill(self) -> None:
-        """End the process and all it started, now."""
+    async def _run(self, request_id: str, event: bytes, deadline_s: float) -> ProcessEvent | None:
+        """Hand the event over and wait for what becomes of it."""
         process = self._process
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-        self._forget()
+        assert process is not None  # noqa: S101 - it is warm
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        deadline_ms = int((time.time() + left_s) * 1000)
+        self._is_asking = False
+        process.offer(Invocation(request_id, self.function.arn, event, deadline_ms))
+        while isinstance(happened := await process.event(deadline_s), Polled):
+            pass  # it asked again, over another connection
+        return happened
+
+    def _told(self, end: ProcessEvent | None, request_id: str) -> tuple[bytes, FunctionFault | None]:
+        """What Lambda tells of an end (troubleshooting-invocation): the payload, or the fault."""
+        match end:
+            case Answered(body):
+                return body, None
+            case Failed(body):
+                return b"null", _fault_of(body)
+            case AnsweredTooMuch(size_bytes):
+                message = (
+                    f"Response payload size ({size_bytes} bytes) exceeded maximum allowed payload size"
+                    f" ({MAX_PAYLOAD_BYTES} bytes)."
+                )
+                return b"null", _fault("Function.ResponseSizeTooLarge", message)
+            case Ended(status):
+                error_type, message = "Runtime.ExitError", f"Runtime exited {_how(status)}"
+            case OutOfMemory():
+                error_type, message = "Runtime.OutOfMemory", "Runtime exited with error: signal: killed"
+            case Polled() | None:
+                self.kill()
+                error_type = "Sandbox.Timedout"
+                message = f"Task timed out after {self.function.timeout_s:.2f} seconds"
+        message = f"RequestId: {request_id} Error: {message}"
+        self._log.write(f"{message} ({error_type})\n".encode())
+        self._log.flush()
+        return b"null", _fault(error_type, message)
+
+    def kill(self) -> None:
+        """End the process and all it started, now; does not wait."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def close(self) -> None:
+        """End the process, for good, and remove the folder."""
+        self._is_closed = True
+        self.kill()
+        async with self._at_work:
+            if self._process is not None:
+                await self._process.ended()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
-def _death(error_type: str, request_id: str | None, message: str) -> FunctionFault:
-    return FunctionFault(error_type, f"RequestId: {request_id} Error: {message}" if request_id else message)
+def _fault(error_type: str, message: str) -> FunctionFault:
+    return FunctionFault(error_type, {"errorType": error_type, "errorMessage": message})
 
 
-def _with_request_id(fault: FunctionFault, request_id: str) -> FunctionFault:
-    """A death during init, told as the invocation that it made fail; what a handler raised stays as it is."""
-    if not fault.error_type.startswith(("Runtime.Exit", "Runtime.OutOf")):
-        return fault
-    return _death(fault.error_type, request_id, str(fault.payload["errorMessage"]))
-
-
-def _status(returncode: int) -> str:
-    if returncode >= 0:
-        return f"exit status {returncode}"
-    names = {signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "aborted"}
-    number = signal.Signals(-returncode)
-    return f"signal: {names.get(number, number.name)}"
-
-
-def _resident_mb(pid: int) -> float:
-    """Resident memory of a process and its children; 0 for one that is gone."""
+def _fault_of(body: bytes) -> FunctionFault:
+    """What awslambdaric told of a handler's own error."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            resident = int(file.read().split()[1]) * _PAGE_MB
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            children = file.read().split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return resident + sum(_resident_mb(int(child)) for child in children)
+        payload = json.loads(body)
+        return FunctionFault(str(payload["errorType"]), payload)
+    except (ValueError, KeyError, TypeError):
+        return _fault("Runtime.Unknown", body.decode(errors="replace"))
+
+
+def _how(status: int) -> str:
+    if status == 0:
+        return "without providing a reason"
+    if status > 0:
+        return f"with error: exit status {status}"
+    return f"with error: signal: {(signal.strsignal(-status) or str(-status)).lower()}"

@@ -1,25 +1,27 @@
 """Lambda on this machine: functions, each with a few execution environments, and the one way to invoke them.
 
 An environment takes one event at a time and stays warm; the one used last is used first. Past `environments` of a
-function further invocations wait in order: a laptop queues where AWS would scale. Throttling as on AWS comes from a
-fault plan or the simulator alone.
+function further invocations wait in order: a laptop queues where AWS would scale. Throttling as on AWS comes from
+a fault plan or the simulator alone.
 """
 
 import asyncio
-import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-from fanwise_local.environment import INIT_LIMIT_S, Environment, InvokeResult
-from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES, RuntimeApi
+from fanwise_local.environment import INIT_LIMIT_S, Environment, EnvironmentClosed, InvokeResult
+from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
+from fanwise_local.states.payloads import JSON, encode
 from fanwise_local.template import Function, Stack
 
 VCPU_MB = 1769  # of memory make one vCPU (configuration-memory)
+_CGROUP = Path("/sys/fs/cgroup")  # of a container; on the machine itself these files are not there
 
 
 class UnknownFunctionError(KeyError):
@@ -32,14 +34,39 @@ class RequestTooLargeError(ValueError):
 
 def default_environments(stack: Stack) -> int:
     """As many of the largest function as cores and free memory hold at once; at least one."""
-    largest = max(function.memory_mb for function in stack.functions.values())
-    if sys.platform == "linux":
-        cores = len(os.sched_getaffinity(0))
-        free_mb = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    else:
-        cores, free_mb = os.cpu_count() or 1, 2**20
-    by_cores = int(cores / max(1.0, largest / VCPU_MB))
-    return max(1, min(by_cores, free_mb // largest))
+    largest_mb = max(function.memory_mb for function in stack.functions.values())
+    by_cores = int(_cores() / max(1.0, largest_mb / VCPU_MB))
+    return max(1, min(by_cores, int(_free_memory_mb() / largest_mb)))
+
+
+def _cores() -> float:
+    """Processors that this process may use; a container's quota counts (cgroup-v2, cpu.max)."""
+    cores = float(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
+    match _text(_CGROUP / "cpu.max").split():
+        case [quota, period] if quota.isdigit():
+            return min(cores, int(quota) / int(period))
+    return cores
+
+
+def _free_memory_mb() -> float:
+    """Memory to be had without swapping; a container's limit counts (cgroup-v2, memory.max)."""
+    free_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
+    for line in _text(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            free_mb = int(line.split()[1]) / 1024
+    stat = _text(_CGROUP / "memory.stat").splitlines()
+    limit, used = _text(_CGROUP / "memory.max").strip(), _text(_CGROUP / "memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        cached = next((line.split()[1] for line in stat if line.startswith("inactive_file ")), "0")
+        free_mb = min(free_mb, (int(limit) - int(used) + int(cached)) / 2**20)
+    return free_mb
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 @dataclass
@@ -49,10 +76,24 @@ class _Pool:
     slots: asyncio.Semaphore
     idle: list[Environment] = field(default_factory=list)
     all: list[Environment] = field(default_factory=list)
+    log: IO[bytes] | None = None
+
+    def take(self) -> Environment | None:
+        """The idle one used last; one whose process died only where no other is warm."""
+        if not self.idle:
+            return None
+        found = next(
+            (environment for environment in reversed(self.idle) if environment.is_warm), self.idle[-1]
+        )
+        self.idle.remove(found)
+        return found
 
 
 class FunctionService:
-    """All functions of a stack. `work_dir` gets their logs and their /tmp folders."""
+    """All functions of a stack, on one event loop. `work_dir` gets their logs and, while they live, their /tmp.
+
+    `environments` bounds the processes of each function; at least 1.
+    """
 
     def __init__(
         self,
@@ -63,50 +104,55 @@ class FunctionService:
         work_dir: Path,
         init_limit_s: float = INIT_LIMIT_S,
     ) -> None:
+        if environments < 1:
+            raise ValueError(f"environments is {environments}; at least 1 is needed to run anything")
         self._by_arn = {function.arn: function for function in functions.values()}
         self._by_name = {function.name: function for function in functions.values()}
         self._extra_environment = extra_environment
-        self._work_dir = work_dir
+        self._logs_folder = work_dir / "logs"
+        self._tmp_folder = work_dir / "tmp"
         self._init_limit_s = init_limit_s
         self._pools = {arn: _Pool(asyncio.Semaphore(environments)) for arn in self._by_arn}
-        self._api = RuntimeApi()
         self._logs = ExitStack()
+        self._is_closed = False
 
     async def start(self) -> None:
-        """Ready to invoke."""
-        await self._api.start()
+        """Ready to invoke. An environment begins with an empty /tmp: what a killed cloud left is removed."""
+        await asyncio.to_thread(shutil.rmtree, self._tmp_folder, ignore_errors=True)
+        self._logs_folder.mkdir(parents=True, exist_ok=True)
 
-    async def invoke(self, function: str, payload: Any) -> InvokeResult:
+    async def invoke(self, function: str, payload: JSON) -> InvokeResult:
         """Run a function by name or ARN; deaths and errors of the function are in the result.
 
-        Raises `UnknownFunctionError`, `RequestTooLargeError`. Cancelled while the function runs, it ends the process.
+        Raises `UnknownFunctionError`, `RequestTooLargeError`, `EnvironmentClosed`. Cancelled while the function
+        runs, it ends the process.
         """
         found = self._by_arn.get(function) or self._by_name.get(function)
         if found is None:
             raise UnknownFunctionError(function)
-        event = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+        event = encode(payload)
         if len(event) > MAX_PAYLOAD_BYTES:
             raise RequestTooLargeError(
                 f"{len(event)} bytes; at most {MAX_PAYLOAD_BYTES} (gettingstarted-limits)"
             )
         pool = self._pools[found.arn]
         async with pool.slots:
-            environment = pool.idle.pop() if pool.idle else await self._new(found, pool)
+            if self._is_closed:
+                raise EnvironmentClosed(f"{found.name} was closed before it was invoked")
+            environment = pool.take() or self._new(found, pool)
             try:
                 return await environment.invoke(event)
             finally:
                 pool.idle.append(environment)
 
-    async def _new(self, function: Function, pool: _Pool) -> Environment:
-        name = f"{function.logical_id}-{len(pool.all)}"
-        logs = self._work_dir / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        log = self._logs.enter_context((logs / f"{function.logical_id}.log").open("ab"))
+    def _new(self, function: Function, pool: _Pool) -> Environment:
+        if pool.log is None:
+            log = (self._logs_folder / f"{function.logical_id}.log").open("ab")
+            pool.log = self._logs.enter_context(log)
         environment = Environment(
             function,
-            await self._api.open(),
-            folder=self._work_dir / "tmp" / name,
-            log=log,
+            folder=self._tmp_folder / f"{function.logical_id}-{len(pool.all)}",
+            log=pool.log,
             extra_environment=self._extra_environment,
             init_limit_s=self._init_limit_s,
         )
@@ -118,7 +164,8 @@ class FunctionService:
         return [e.pid for pool in self._pools.values() for e in pool.all if e.pid is not None]
 
     async def close(self) -> None:
-        """End every process and free every port."""
-        await asyncio.gather(*(e.kill() for pool in self._pools.values() for e in pool.all))
-        await self._api.close()
+        """End every process and free every port, whatever is at work; who waits gets `EnvironmentClosed`."""
+        self._is_closed = True
+        await asyncio.gather(*(e.close() for pool in self._pools.values() for e in pool.all))
         self._logs.close()
+        await asyncio.to_thread(shutil.rmtree, self._tmp_folder, ignore_errors=True)

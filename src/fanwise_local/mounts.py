@@ -3,6 +3,7 @@
 The handlers learn of them by FANWISE_MOUNTS and hold every key inside its folder (`fanwise.storage`).
 """
 
+import ipaddress
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from fanwise.settings import MOUNTS, Mount
 from fanwise.storage import FolderBackend, Storage
 from fanwise_local.template import Stack
 
-_LEGAL = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # bucketnamingrules
+_LEGAL = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]")  # bucketnamingrules
 
 
 class Mounts:
@@ -42,16 +43,19 @@ class Mounts:
             mounts._add(bucket_name_of(folder), folder, writable=False)
         for root in roots:
             name, separator, path = root.partition("=")
-            folder = Path(path if separator else root)
-            if not folder.is_dir():
-                raise LocationError(f"--root {root}: there is no folder {folder}")
-            mounts._add(name if separator else bucket_name_of(folder), folder, writable=False)
+            if not separator or Path(root).is_dir():  # a folder may have "=" in its own name
+                name, path = bucket_name_of(Path(root)), root
+            if not Path(path).is_dir():
+                raise LocationError(f"--root {root}: there is no folder {path or repr(path)}")
+            mounts._add(name, Path(path), writable=False)
         return mounts
 
     def _add(self, bucket: str, folder: Path, *, writable: bool) -> None:
-        if not _LEGAL.fullmatch(bucket):
+        if not folder.is_dir():
+            raise LocationError(f"{folder}: there is no such folder to mount as bucket {bucket!r}")
+        if not _is_legal(bucket):
             raise LocationError(
-                f"{folder}: {bucket!r} is no bucket's name (3 to 63 of a-z, 0-9, '.' and '-');"
+                f"{folder}: {bucket!r} is no bucket's name (3 to 63 of a-z, 0-9, '.' and '-', not an IP address);"
                 f" mount it as --root NAME={folder}"
             )
         path = os.path.realpath(folder)
@@ -78,7 +82,10 @@ class Mounts:
         )
 
     def folder_of(self, bucket: str) -> Path:
-        """The folder that stands for a bucket."""
+        """The folder that stands for a bucket; raises `LocationError` where none does."""
+        if bucket not in self.by_bucket:
+            known = ", ".join(sorted(self.by_bucket))
+            raise LocationError(f"no folder is mounted as bucket {bucket!r} (mounted: {known})")
         return Path(self.by_bucket[bucket].path)
 
     def uri_of(self, path: Path) -> str:
@@ -89,6 +96,16 @@ class Mounts:
                 key = real.relative_to(mount.path).as_posix()
                 return f"s3://{bucket}/{'' if key == '.' else key}"
         raise LocationError(f"{path}: is in no mounted folder; mount its folder with --root DIR")
+
+
+def _is_legal(name: str) -> bool:
+    if not _LEGAL.fullmatch(name):
+        return False
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return True
+    return False
 
 
 def bucket_name_of(folder: Path) -> str:

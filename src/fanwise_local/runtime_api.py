@@ -1,116 +1,137 @@
-"""The Lambda Runtime API on loopback (runtimes-api): where each execution environment asks for its next event.
+"""The Lambda Runtime API on loopback (runtimes-api), as one process of an execution environment is served by it.
 
-One port per environment, since nothing else in a request says who asks.
+A server, and so a port, for each process: nothing else in a request says who asks, and what a dead process still
+has on the wire cannot reach the one after it. What the process does there is told as events, in order.
 """
 
 import asyncio
-import json
 import logging
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # of a synchronous invocation, each way (gettingstarted-limits)
-_VERSION = "/2018-06-01/runtime"
+KEEPALIVE_S = 3600.0  # the answer comes on the connection that brought the event, up to 15 minutes later
+_VERSION = "/2018-06-01/runtime/"
+_log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Invocation:
-    """One event on its way through an environment. `answer` becomes the response's body, or a `FunctionFault`."""
+    """One event on its way to a process. `deadline_ms` is in milliseconds since the epoch."""
 
     request_id: str
     function_arn: str
     event: bytes
     deadline_ms: int
-    answer: "asyncio.Future[bytes]" = field(default_factory=asyncio.Future)
 
 
-class FunctionFault(Exception):
-    """An error as Lambda answers it: `error_type` and the payload `{errorType, errorMessage, stackTrace?}`."""
-
-    def __init__(self, error_type: str, message: str, payload: dict[str, Any] | None = None) -> None:
-        super().__init__(f"{error_type}: {message}")
-        self.error_type = error_type
-        self.payload = payload or {"errorType": error_type, "errorMessage": message}
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The process asks for an event: its init, or its last event, is behind it."""
 
 
-class RuntimeDoor:
-    """The API as one process sees it: `next` waits here for an invocation, the answer comes back here."""
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The handler returned `body`, JSON text."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.ready = asyncio.Event()
-        self.init_fault: FunctionFault | None = None
-        self._waiting: asyncio.Queue[Invocation] = asyncio.Queue(1)
-        self._current: Invocation | None = None
+    body: bytes
 
-    def reset(self) -> None:
-        """A new process comes to this door."""
-        self.ready.clear()
-        self.init_fault = None
-        self._waiting = asyncio.Queue(1)
-        self._current = None
 
-    def give(self, invocation: Invocation) -> None:
-        """Hand the process its next event; it takes one at a time."""
-        self._waiting.put_nowait(invocation)
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler or its import raised; `body` is `{errorType, errorMessage, stackTrace, …}`, JSON text."""
 
-    async def next(self) -> Invocation:
-        """What GET next waits for. The first time it is asked, the process has finished its init."""
-        self.ready.set()
-        self._current = await self._waiting.get()
-        return self._current
+    body: bytes
 
-    def current(self, request_id: str) -> Invocation | None:
-        """The invocation of that id, if it is the one at work."""
-        current = self._current
-        return current if current is not None and current.request_id == request_id else None
+
+@dataclass(frozen=True, slots=True)
+class AnsweredTooMuch:
+    """The handler returned more than `MAX_PAYLOAD_BYTES`."""
+
+    size_bytes: int
+
+
+RuntimeEvent = Polled | Answered | Failed | AnsweredTooMuch
 
 
 class RuntimeApi:
-    """The server of all doors."""
+    """The API for one process; `tell` hears what it does."""
 
-    def __init__(self) -> None:
-        self._doors: dict[int, RuntimeDoor] = {}
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> None:
-        """Ready to open doors."""
-        app = web.Application(client_max_size=MAX_PAYLOAD_BYTES + 1024 * 1024)
-        app.router.add_get(f"{_VERSION}/invocation/next", self._next)
-        app.router.add_post(f"{_VERSION}/invocation/{{id}}/response", self._response)
-        app.router.add_post(f"{_VERSION}/invocation/{{id}}/error", self._error)
-        app.router.add_post(f"{_VERSION}/init/error", self._init_error)
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=0.1
+    def __init__(self, tell: Callable[[RuntimeEvent], None]) -> None:
+        self._tell = tell
+        self._requests = web.Server(
+            self._handle,
+            access_log=None,
+            logger=_log,
+            handler_cancellation=True,
+            keepalive_timeout=KEEPALIVE_S,
         )
-        await self._runner.setup()
-        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a process that dies mid-request
+        self._server: asyncio.Server | None = None
+        self._invocation: Invocation | None = None
+        self._poll: asyncio.Future[Invocation] | None = None
+        self._is_delivered = False
 
-    async def open(self) -> RuntimeDoor:
-        """A door on a free loopback port."""
-        if self._runner is None:
-            raise RuntimeError("the Runtime API has not been started")
-        listener = socket.create_server(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        door = self._doors[port] = RuntimeDoor(f"127.0.0.1:{port}")
-        await web.SockSite(self._runner, listener).start()
-        return door
+    async def open(self) -> str:
+        """Listen on a free loopback port; `host:port`, as AWS_LAMBDA_RUNTIME_API tells it."""
+        self._server = await asyncio.get_running_loop().create_server(self._requests, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"{host}:{port}"
 
     async def close(self) -> None:
-        """Free all ports."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        """Drop every connection and free the port."""
+        if self._server is not None:
+            self._server.close()
+            await self._requests.shutdown(0)
+            await self._server.wait_closed()
+            self._server = None
 
-    def _door(self, request: web.Request) -> RuntimeDoor:
-        assert request.transport is not None  # noqa: S101 - there is one while a request is handled
-        return self._doors[request.transport.get_extra_info("sockname")[1]]
+    def offer(self, invocation: Invocation) -> None:
+        """Give the process its next event, as soon as it asks."""
+        self._invocation, self._is_delivered = invocation, False
+        if self._poll is not None and not self._poll.done():
+            self._deliver(self._poll, invocation)
 
-    async def _next(self, request: web.Request) -> web.Response:
-        invocation = await self._door(request).next()
+    def _deliver(self, poll: "asyncio.Future[Invocation]", invocation: Invocation) -> None:
+        poll.set_result(invocation)
+        self._is_delivered = True
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._routed(request)
+        except (ConnectionError, ClientPayloadError) as error:  # it died in the middle of its request
+            _log.debug("a process went away: %r", error)
+            return web.Response(status=400)
+
+    async def _routed(self, request: web.BaseRequest) -> web.StreamResponse:
+        match request.method, request.path.removeprefix(_VERSION).split("/"):
+            case "GET", ["invocation", "next"]:
+                return await self._next()
+            case "POST", ["init", "error"]:
+                body, _ = await _read(request)
+                self._tell(Failed(body))
+                return _accepted()
+            case "POST", ["invocation", request_id, "response" | "error" as outcome]:
+                body, size_bytes = await _read(request)
+                if not self._takes_answer(request_id):
+                    return web.json_response({"errorType": "InvalidRequestID"}, status=400)
+                if size_bytes > MAX_PAYLOAD_BYTES:
+                    self._tell(AnsweredTooMuch(size_bytes))
+                else:
+                    self._tell(Answered(body) if outcome == "response" else Failed(body))
+                # Also where it was too much: awslambdaric would end the process over a 413, and the next
+                # invocation need not pay for it.
+                return _accepted()
+        return web.json_response({"errorType": "NotFound"}, status=404)
+
+    async def _next(self) -> web.Response:
+        self._poll = poll = asyncio.get_running_loop().create_future()
+        self._tell(Polled())
+        if self._invocation is not None and not self._is_delivered:
+            self._deliver(poll, self._invocation)
+        invocation = await poll
+        trace = invocation.request_id.replace("-", "")
         return web.Response(
             body=invocation.event,
             content_type="application/json",
@@ -118,43 +139,29 @@ class RuntimeApi:
                 "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
                 "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
                 "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
-                "Lambda-Runtime-Trace-Id": f"Root=1-{invocation.deadline_ms // 1000:08x}-{'0' * 24};Sampled=0",
+                "Lambda-Runtime-Trace-Id": f"Root=1-{trace[:8]}-{trace[8:]};Sampled=0",
             },
         )
 
-    async def _response(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        if len(body) > MAX_PAYLOAD_BYTES:
-            message = (
-                f"Response payload size exceeded maximum allowed payload size ({MAX_PAYLOAD_BYTES} bytes)."
-            )
-            fault = FunctionFault("Function.ResponseSizeTooLarge", message)
-            return self._answer(request, lambda answer: answer.set_exception(fault))
-        return self._answer(request, lambda answer: answer.set_result(body))
-
-    async def _error(self, request: web.Request) -> web.Response:
-        fault = _fault_of(await request.read())
-        return self._answer(request, lambda answer: answer.set_exception(fault))
-
-    async def _init_error(self, request: web.Request) -> web.Response:
-        door = self._door(request)
-        door.init_fault = _fault_of(await request.read())
-        door.ready.set()
-        return web.json_response({"status": "OK"}, status=202)
-
-    def _answer(
-        self, request: web.Request, answer: Callable[["asyncio.Future[bytes]"], None]
-    ) -> web.Response:
-        invocation = self._door(request).current(request.match_info["id"])
-        if invocation is None or invocation.answer.done():
-            return web.json_response({"errorType": "InvalidRequestID"}, status=400)
-        answer(invocation.answer)
-        return web.json_response({"status": "OK"}, status=202)
+    def _takes_answer(self, request_id: str) -> bool:
+        """Whether that event is at work here; it is answered once."""
+        at_work = self._invocation
+        if at_work is None or not self._is_delivered or at_work.request_id != request_id:
+            return False
+        self._invocation = None
+        return True
 
 
-def _fault_of(body: bytes) -> FunctionFault:
-    try:
-        payload = json.loads(body)
-        return FunctionFault(str(payload["errorType"]), str(payload.get("errorMessage", "")), payload)
-    except (ValueError, KeyError, TypeError):
-        return FunctionFault("Runtime.Unknown", body.decode(errors="replace"))
+def _accepted() -> web.Response:
+    return web.json_response({"status": "OK"}, status=202)
+
+
+async def _read(request: web.BaseRequest) -> tuple[bytes, int]:
+    """The body and its size; of a body over the limit nothing is kept but what came before it."""
+    parts: list[bytes] = []
+    size_bytes = 0
+    async for part in request.content.iter_any():
+        size_bytes += len(part)
+        if size_bytes <= MAX_PAYLOAD_BYTES:
+            parts.append(part)
+    return b"".join(parts), size_bytes

@@ -8,16 +8,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fanwise.errors import LocationError, StoreUnavailable
 from fanwise.storage import Storage
 from fanwise_local.functions import FunctionService, RequestTooLargeError, UnknownFunctionError
-from fanwise_local.states.errors import StatesError
-from fanwise_local.states.payloads import JSON
+from fanwise_local.states.errors import RUNTIME, StatesError
+from fanwise_local.states.payloads import JSON, encode, text
 
 LAMBDA_INVOKE = "arn:aws:states:::lambda:invoke"
 SQS_SEND_MESSAGE = "arn:aws:states:::sqs:sendMessage"
 EVENTS_PUT_EVENTS = "arn:aws:states:::events:putEvents"
 MAX_EVENT_ENTRIES = 10  # API_PutEvents
+MAX_MESSAGE_BYTES = 1_048_576  # quotas-messages
+SQS_ERROR = "SQS.AmazonSQSException"  # whatever SQS refuses (connect-sqs)
 
 
 class LocalServices:
@@ -38,22 +42,26 @@ class LocalServices:
 
     async def call(self, resource: str, arguments: JSON) -> JSON:
         """Call a Task's resource; raises `StatesError` with the name that Step Functions would report."""
+        if resource not in self._calls:
+            raise StatesError(RUNTIME, f"{resource} is not served on this machine")
         if not isinstance(arguments, dict):
-            raise StatesError("States.Runtime", f"{resource} wants an object of arguments")
+            raise StatesError(RUNTIME, f"{resource} wants an object of arguments")
         return await self._calls[resource](arguments)
 
     async def get_object(self, bucket: str, key: str) -> bytes:
         """Read an object, for an ItemReader."""
         try:
             return await asyncio.to_thread(self._storage.read, f"s3://{bucket}/{key}")
-        except (FileNotFoundError, PermissionError, LocationError, StoreUnavailable) as error:
-            raise StatesError("S3.NoSuchKey", str(error)) from error
+        except FileNotFoundError as error:
+            raise StatesError("S3.NoSuchKeyException", str(error)) from error
+        except (OSError, LocationError, StoreUnavailable) as error:
+            raise StatesError("S3.S3Exception", str(error)) from error
 
     async def put_object(self, bucket: str, key: str, body: bytes) -> None:
         """Write an object, for a ResultWriter."""
         try:
             await asyncio.to_thread(self._storage.write, f"s3://{bucket}/{key}", body)
-        except (PermissionError, LocationError, StoreUnavailable) as error:
+        except (OSError, LocationError, StoreUnavailable) as error:
             raise StatesError("S3.S3Exception", str(error)) from error
 
     async def _invoke(self, arguments: dict[str, Any]) -> JSON:
@@ -65,11 +73,15 @@ class LocalServices:
         except RequestTooLargeError as error:
             raise StatesError("Lambda.RequestTooLargeException", str(error)) from error
         if result.fault is not None:
-            raise StatesError(result.fault.error_type, json.dumps(result.fault.payload, ensure_ascii=False))
+            raise StatesError(result.fault.error_type, text(result.fault.payload))
+        try:
+            payload = msgspec.json.decode(result.payload)
+        except (msgspec.DecodeError, RecursionError) as error:  # NaN, which awslambdaric writes, or bytes
+            raise StatesError(RUNTIME, f"{name} answered what is not JSON: {error}") from error
         metadata = {"HttpStatusCode": 200, "HttpHeaders": {"x-amzn-RequestId": result.request_id}}
         return {
             "ExecutedVersion": "$LATEST",
-            "Payload": json.loads(result.payload or b"null"),
+            "Payload": payload,
             "SdkHttpMetadata": metadata,
             "SdkResponseMetadata": {"RequestId": result.request_id},
             "StatusCode": 200,
@@ -78,12 +90,18 @@ class LocalServices:
     async def _send_message(self, arguments: dict[str, Any]) -> JSON:
         url, body = arguments.get("QueueUrl"), arguments.get("MessageBody")
         if url not in self._queue_urls:
-            raise StatesError("Sqs.QueueDoesNotExistException", f"The specified queue does not exist: {url}")
-        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        message = {"MessageId": str(uuid.uuid4()), "Body": text}
-        self._append(Path("queues") / f"{url.rpartition('/')[2]}.jsonl", message)
-        digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-        return {"MessageId": message["MessageId"], "MD5OfMessageBody": digest}
+            raise StatesError(SQS_ERROR, f"The specified queue does not exist: {url}")
+        if body in (None, ""):
+            raise StatesError(SQS_ERROR, "The request must contain the parameter MessageBody.")
+        message = body if isinstance(body, str) else text(body)
+        if len(message.encode()) > MAX_MESSAGE_BYTES:
+            raise StatesError(SQS_ERROR, f"MessageBody must be shorter than {MAX_MESSAGE_BYTES} bytes.")
+        message_id = str(uuid.uuid4())
+        self._append(
+            f"queues/{str(url).rpartition('/')[2]}.jsonl", {"MessageId": message_id, "Body": message}
+        )
+        digest = hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
+        return {"MessageId": message_id, "MD5OfMessageBody": digest}
 
     async def _put_events(self, arguments: dict[str, Any]) -> JSON:
         entries = arguments.get("Entries")
@@ -93,17 +111,38 @@ class LocalServices:
             )
         answers = []
         for entry in entries:
-            missing = {"Source", "DetailType", "Detail"} - entry.keys()
-            if missing:
-                raise StatesError(
-                    "EventBridge.ValidationException", f"an event lacks {', '.join(sorted(missing))}"
-                )
-            answers.append({"EventId": str(uuid.uuid4())})
-            self._append(Path("events.jsonl"), {"id": answers[-1]["EventId"], **entry})
-        return {"Entries": answers, "FailedEntryCount": 0}
+            refusal = _refusal(entry)
+            if refusal is None:
+                event_id = str(uuid.uuid4())
+                self._append("events.jsonl", {"id": event_id, **entry})
+                answers.append({"EventId": event_id})
+            else:
+                answers.append(refusal)
+        failed = sum("ErrorCode" in answer for answer in answers)
+        answer = {"Entries": answers, "FailedEntryCount": failed}
+        if failed:  # the others have gone out (connect-eventbridge)
+            raise StatesError("EventBridge.FailedEntry", text(answer))
+        return answer
 
-    def _append(self, name: Path, record: dict[str, Any]) -> None:
+    def _append(self, name: str, record: dict[str, Any]) -> None:
         path = self._work_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        with path.open("ab") as file:
+            file.write(encode(record) + b"\n")
+
+
+def _refusal(entry: JSON) -> dict[str, str] | None:
+    """Why EventBridge would not take an entry (API_PutEventsResultEntry); None if it would."""
+    if not isinstance(entry, dict):
+        raise StatesError("EventBridge.ValidationException", "an entry is not an object")
+    for name in ("Source", "DetailType", "Detail"):
+        if not entry.get(name):
+            message = f"Parameter {name} is not valid. Reason: {name} is a required argument."
+            return {"ErrorCode": "InvalidArgument", "ErrorMessage": message}
+    try:
+        detail = json.loads(entry["Detail"]) if isinstance(entry["Detail"], str) else entry["Detail"]
+    except ValueError:
+        detail = None
+    if not isinstance(detail, dict):
+        return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+    return None

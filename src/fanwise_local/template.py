@@ -1,28 +1,38 @@
 """The deployed template, read for this machine: functions, buckets, queues, and the state machine's definition.
 
-Nothing is written down twice: change a timeout, a memory size or a variable in `template.yaml`, and it changes here.
+Nothing is written down twice: change a timeout, a memory size or a variable in `template.yaml`, and it changes
+here. What is needed and not understood is refused with its path; what is not needed (policies, alarms) is not
+looked at.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fanwise_local.intrinsics import Resolver, TemplateError, load_template
-
-ACCOUNT_ID = "123456789012"  # AWS's own example account
-REGION = "us-east-1"
-FUNCTION, LAYER, STATE_MACHINE = (
-    "AWS::Serverless::Function",
-    "AWS::Serverless::LayerVersion",
-    "AWS::Serverless::StateMachine",
+from fanwise_local.intrinsics import TemplateError, load_template
+from fanwise_local.template_resources import (
+    ACCOUNT_ID,
+    BUCKET,
+    FUNCTION,
+    LAYER,
+    QUEUE,
+    REGION,
+    STATE_MACHINE,
+    Resources,
 )
+
+__all__ = ["Function", "Stack", "TemplateError", "read_stack", "stack_root"]
+
 _TEMPLATE = "template.yaml"
 
 
 @dataclass(frozen=True)
 class Function:
-    """A Lambda function, as this machine runs it. `task_root` is where `handler` is found, `layers` go on the path."""
+    """A Lambda function, as this machine runs it. `handler` is found in `task_root`, `layers` go on the path.
+
+    `runtime` is what AWS_EXECUTION_ENV tells, and so how awslambdaric writes its answers; an image's template does
+    not say it.
+    """
 
     logical_id: str
     name: str
@@ -34,6 +44,7 @@ class Function:
     memory_mb: int
     timeout_s: int
     ephemeral_storage_mb: int
+    runtime: str = "python3.12"
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Stack:
 
 
 def stack_root() -> Path:
-    """Where `template.yaml` lies: inside an installed wheel beside this module, else the source checkout's root."""
+    """Where `template.yaml` lies: in an installed wheel beside this module, else the source checkout's root."""
     for root in (Path(__file__).parent / "stack", Path(__file__).parents[2]):
         if (root / _TEMPLATE).is_file():
             return root
@@ -67,214 +78,91 @@ def read_stack(
     root: Path, *, stack_name: str = "fanwise", parameters: Mapping[str, str] | None = None
 ) -> Stack:
     """Read `root/template.yaml`; raises `TemplateError` with the place of what cannot be read."""
-    return _Reader(root, stack_name, parameters or {}).stack()
+    template = load_template(_read(root / _TEMPLATE), _TEMPLATE)
+    return _Reader(root, Resources(template, _TEMPLATE, stack_name, parameters or {})).stack(stack_name)
 
 
 class _Reader:
-    def __init__(self, root: Path, stack_name: str, parameters: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, resources: Resources) -> None:
         self._root = root
-        self._name = stack_name
-        try:
-            text = (root / _TEMPLATE).read_text(encoding="utf-8")
-        except OSError as error:
-            raise TemplateError(f"{root / _TEMPLATE}: {error.strerror}") from error
-        template = load_template(text, _TEMPLATE)
-        self._template = template
-        self._references: dict[str, Any] = {
-            "AWS::StackName": stack_name,
-            "AWS::AccountId": ACCOUNT_ID,
-            "AWS::Region": REGION,
-            "AWS::Partition": "aws",
-            "AWS::URLSuffix": "amazonaws.com",
-            "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack_name}/local",
-        }
-        self._resolver = Resolver(
-            _TEMPLATE,
-            self._references,
-            self._attribute,
-            template.get("Mappings", {}),
-            template.get("Conditions", {}),
-        )
-        self._read_parameters(parameters)
-        self._resources = {
-            logical_id: resource
-            for logical_id, resource in template["Resources"].items()
-            if "Condition" not in resource
-            or self._resolver.condition(resource["Condition"], f"Resources.{logical_id}.Condition")
-        }
-        for logical_id, resource in self._resources.items():
-            self._references[logical_id] = _LazyName(logical_id)
-            self._references[logical_id] = self._physical(logical_id, resource)
+        self._resources = resources
 
-    def _read_parameters(self, given: Mapping[str, str]) -> None:
-        declared: dict[str, Any] = self._template.get("Parameters", {})
-        for name in given.keys() - declared.keys():
-            raise TemplateError(
-                f"{_TEMPLATE}: there is no parameter {name!r}; there are {', '.join(declared)}"
-            )
-        for name, parameter in declared.items():
-            path = f"Parameters.{name}"
-            value = given.get(name, parameter.get("Default"))
-            if value is None:
-                raise self._resolver.refuse(path, "has no default and was not given")
-            self._references[name] = self._checked(value, parameter, path)
-
-    def _checked(self, value: Any, parameter: dict[str, Any], path: str) -> Any:
-        allowed = parameter.get("AllowedValues")
-        if allowed is not None and str(value) not in map(str, allowed):
-            raise self._resolver.refuse(path, f"is {value!r}; allowed are {', '.join(map(str, allowed))}")
-        if parameter["Type"] != "Number":
-            return str(value)
-        try:
-            number = float(value)
-        except ValueError as error:
-            raise self._resolver.refuse(path, f"is {value!r}, not a number") from error
-        low, high = float(parameter.get("MinValue", "-inf")), float(parameter.get("MaxValue", "inf"))
-        if not low <= number <= high:
-            raise self._resolver.refuse(path, f"is {value}; it must be from {low:g} to {high:g}")
-        return int(number) if number.is_integer() else number
-
-    def _properties(self, logical_id: str) -> dict[str, Any]:
-        properties: dict[str, Any] = self._resources[logical_id].get("Properties", {})
-        return properties
-
-    def _resolved(self, logical_id: str, *keys: str) -> Any:
-        """A property of a resource with its functions resolved; None where it is not there."""
-        node: Any = self._properties(logical_id)
-        for key in keys:
-            if not isinstance(node, dict) or key not in node:
-                return None
-            node = node[key]
-        return self._resolver.value(node, ".".join(("Resources", logical_id, "Properties", *keys)))
-
-    def _physical(self, logical_id: str, resource: dict[str, Any]) -> Any:
-        """What Ref of a resource gives; for types that this machine does not make, a name as good as any."""
-        kind = resource["Type"]
-        unnamed = f"{self._name}-{logical_id}"
-        if kind == "AWS::S3::Bucket":
-            return self._resolved(logical_id, "BucketName") or unnamed.lower()
-        if kind == "AWS::SQS::Queue":
-            name = self._resolved(logical_id, "QueueName") or unnamed
-            return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{name}"
-        if kind == FUNCTION:
-            return self._resolved(logical_id, "FunctionName") or unnamed
-        if kind == STATE_MACHINE:
-            name = self._resolved(logical_id, "Name") or unnamed
-            return f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{name}"
-        return unnamed
-
-    def _attribute(self, logical_id: str, attribute: str) -> str:
-        kind = self._resources[logical_id]["Type"]
-        name = str(self._references[logical_id])
-        if kind == "AWS::S3::Bucket" and attribute == "Arn":
-            return f"arn:aws:s3:::{name}"
-        if kind == "AWS::SQS::Queue" and attribute in ("Arn", "QueueName"):
-            queue = name.rpartition("/")[2]
-            return queue if attribute == "QueueName" else f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{queue}"
-        if kind == FUNCTION and attribute == "Arn":
-            return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
-        if kind == STATE_MACHINE and attribute in ("Arn", "Name"):
-            return name if attribute == "Arn" else name.rpartition(":")[2]
-        raise KeyError(attribute)
-
-    def _of_type(self, kind: str) -> list[str]:
-        return [logical_id for logical_id, r in self._resources.items() if r["Type"] == kind]
-
-    def stack(self) -> Stack:
-        machines = self._of_type(STATE_MACHINE)
+    def stack(self, name: str) -> Stack:
+        machines = self._resources.of_type(STATE_MACHINE)
         if len(machines) != 1:
             raise TemplateError(f"{_TEMPLATE}: has {len(machines)} state machines; this machine runs one")
         (machine,) = machines
-        definition = self._root / str(self._resolved(machine, "DefinitionUri"))
-        try:
-            text = definition.read_text(encoding="utf-8")
-        except OSError as error:
-            raise TemplateError(f"{definition}: {error.strerror}") from error
-        substitutions = self._resolved(machine, "DefinitionSubstitutions") or {}
         return Stack(
-            name=self._name,
+            name=name,
             region=REGION,
             account_id=ACCOUNT_ID,
             root=self._root,
-            functions={logical_id: self._function(logical_id) for logical_id in self._of_type(FUNCTION)},
-            buckets={i: str(self._references[i]) for i in self._of_type("AWS::S3::Bucket")},
-            queues={i: str(self._references[i]) for i in self._of_type("AWS::SQS::Queue")},
-            outputs={
-                name: str(self._resolver.value(output["Value"], f"Outputs.{name}.Value"))
-                for name, output in self._template.get("Outputs", {}).items()
-                if "Condition" not in output
-                or self._resolver.condition(output["Condition"], f"Outputs.{name}.Condition")
+            functions={
+                logical_id: self._function(logical_id) for logical_id in self._resources.of_type(FUNCTION)
             },
-            definition=text,
-            substitutions={name: str(value) for name, value in substitutions.items()},
-            state_machine_arn=str(self._references[machine]),
+            buckets={i: str(self._resources.reference(i)) for i in self._resources.of_type(BUCKET)},
+            queues={i: str(self._resources.reference(i)) for i in self._resources.of_type(QUEUE)},
+            outputs=self._resources.outputs(),
+            definition=_read(self._root / self._resources.text(machine, "DefinitionUri")),
+            substitutions=self._resources.texts(machine, "DefinitionSubstitutions"),
+            state_machine_arn=str(self._resources.reference(machine)),
         )
 
     def _function(self, logical_id: str) -> Function:
-        shared = self._resolver.value(
-            self._template.get("Globals", {}).get("Function", {}), "Globals.Function"
-        )
-        own = self._resolver.value(self._properties(logical_id), f"Resources.{logical_id}.Properties")
-        merged = {**shared, **own}
-        variables = {
-            **shared.get("Environment", {}).get("Variables", {}),
-            **own.get("Environment", {}).get("Variables", {}),
-        }
-        task_root, handler = self._code(logical_id, merged)
+        is_image = self._resources.value(logical_id, "PackageType") == "Image"
+        task_root, handler = self._image(logical_id) if is_image else self._zip(logical_id)
+        runtime = None if is_image else self._resources.value(logical_id, "Runtime")
         return Function(
             logical_id=logical_id,
-            name=str(self._references[logical_id]),
-            arn=self._attribute(logical_id, "Arn"),
+            name=str(self._resources.reference(logical_id)),
+            arn=self._resources.attribute(logical_id, "Arn"),
             task_root=task_root,
             handler=handler,
-            layers=self._layers(logical_id),
-            environment={name: str(value) for name, value in variables.items()},
-            memory_mb=self._whole(merged, "MemorySize", 128, logical_id),
-            timeout_s=self._whole(merged, "Timeout", 3, logical_id),
-            ephemeral_storage_mb=int(merged.get("EphemeralStorage", {}).get("Size", 512)),
+            layers=() if is_image else self._layers(logical_id),
+            environment=self._resources.texts(logical_id, "Environment", "Variables"),
+            memory_mb=self._resources.whole(logical_id, "MemorySize", default=128, least=128, most=10_240),
+            timeout_s=self._resources.whole(logical_id, "Timeout", default=3, least=1, most=900),
+            ephemeral_storage_mb=self._resources.whole(
+                logical_id, "EphemeralStorage", "Size", default=512, least=512, most=10_240
+            ),
+            runtime=Function.runtime if runtime is None else str(runtime),
         )
 
-    def _whole(self, properties: dict[str, Any], key: str, default: int, logical_id: str) -> int:
-        try:
-            number = int(properties.get(key, default))
-        except (TypeError, ValueError) as error:
-            path = f"Resources.{logical_id}.Properties.{key}"
-            raise self._resolver.refuse(path, f"is {properties[key]!r}, not a whole number") from error
-        return number
+    def _image(self, logical_id: str) -> tuple[Path, str]:
+        """An image runs here by the handler that its ImageConfig names, in the folder that it is made of."""
+        command = self._resources.value(logical_id, "ImageConfig", "Command")
+        if not isinstance(command, list) or len(command) != 1:
+            raise self._resources.refuse(
+                logical_id, "ImageConfig.Command", f"is {command!r}; it must be [HANDLER], which runs here"
+            )
+        return self._folder(logical_id, "ImageConfig.Command", "lambdas"), str(command[0])
 
-    def _code(self, logical_id: str, properties: dict[str, Any]) -> tuple[Path, str]:
-        """Where the code lies and which handler runs; of an image, the one that its ImageConfig names."""
-        path = f"Resources.{logical_id}.Properties"
-        if properties.get("PackageType") == "Image":
-            command = properties.get("ImageConfig", {}).get("Command")
-            if not command:
-                raise self._resolver.refuse(f"{path}.ImageConfig.Command", "is missing; it names the handler")
-            return self._root / "lambdas", str(command[0])
-        if "CodeUri" not in properties or "Handler" not in properties:
-            raise self._resolver.refuse(path, "a zip function needs CodeUri and Handler")
-        return self._root / properties["CodeUri"], properties["Handler"]
+    def _zip(self, logical_id: str) -> tuple[Path, str]:
+        folder = self._folder(logical_id, "CodeUri", self._resources.text(logical_id, "CodeUri"))
+        return folder, self._resources.text(logical_id, "Handler")
+
+    def _folder(self, logical_id: str, key: str, relative: str) -> Path:
+        folder = self._root / relative
+        if not folder.is_dir():
+            raise self._resources.refuse(logical_id, key, f"there is no folder {folder}")
+        return folder
 
     def _layers(self, logical_id: str) -> tuple[Path, ...]:
         """The folders of the layers; in an installed wheel the package is on the path already."""
+        by_arn = {str(self._resources.reference(layer)): layer for layer in self._resources.of_type(LAYER)}
         folders = []
-        for node in self._properties(logical_id).get("Layers", []):
-            name = str(node.get("Ref")) if isinstance(node, dict) else ""
-            if name not in self._resources or self._resources[name]["Type"] != LAYER:
-                path = f"Resources.{logical_id}.Properties.Layers"
-                raise self._resolver.refuse(
-                    path, "only layers of this template, by !Ref, run on this machine"
-                )
-            folder = self._root / str(self._resolved(name, "ContentUri"))
-            if folder.is_dir():
-                folders.append(folder)
-        return tuple(folders)
+        for layer in self._resources.value(logical_id, "Layers", default=[]):
+            if layer not in by_arn:
+                message = f"{layer!r}: only layers of this template, by !Ref, run on this machine"
+                raise self._resources.refuse(logical_id, "Layers", message)
+            folder = self._root / self._resources.text(by_arn[layer], "ContentUri")
+            # What is built goes into `python/` of the layer; what is not has that folder itself.
+            folders.append(folder if self._resources.is_built(by_arn[layer]) else folder / "python")
+        return tuple(folder for folder in folders if folder.is_dir())
 
 
-class _LazyName:
-    """What Ref of a resource gives while its own name is being worked out: a cycle that would say nothing."""
-
-    def __init__(self, logical_id: str) -> None:
-        self._logical_id = logical_id
-
-    def __str__(self) -> str:
-        raise TemplateError(f"{_TEMPLATE}: Resources.{self._logical_id}: its name refers to itself")
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"{path}: cannot be read: {error}") from error

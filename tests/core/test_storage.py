@@ -1,5 +1,6 @@
 """Storage: one behaviour over folders and obstore, and nothing outside of a mounted folder."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -83,6 +84,48 @@ def test_a_create_that_did_nothing_is_worth_another_attempt() -> None:
         storage.create("s3://b/c", b"mine")
 
 
+class Conflict(ObstoreBackend):
+    """A store that says "exists" (S3's 409 too) of a key that its rival then failed to write."""
+
+    def create(self, key: str, body: bytes) -> bool:
+        return False
+
+
+def test_a_create_that_lost_to_nobody_is_worth_another_attempt() -> None:
+    storage = Storage({"b": Conflict(MemoryStore())}, s3=False)
+    with pytest.raises(
+        StoreUnavailable, match=r"s3://b/c: a conditional write was refused, and nothing is there"
+    ):
+        storage.create("s3://b/c", b"mine")
+    assert storage.requests() == (1, 1)
+
+
+def test_a_pinned_object_that_is_gone_has_changed(storage: Storage) -> None:
+    storage.write("s3://b/items.jsonl", b"one\n")
+    pin = storage.head("s3://b/items.jsonl")
+    storage.delete("s3://b/items.jsonl")
+    with pytest.raises(ItemsChanged, match=r"s3://b/items.jsonl is no longer the version"):
+        storage.read("s3://b/items.jsonl", 0, 3, pin)
+
+
+@pytest.mark.parametrize("key", ["x" * 300 + "/y", "x" * 1100, "/".join(["deep"] * 300)])
+def test_a_name_that_no_object_can_have_is_an_object_that_is_not_there(storage: Storage, key: str) -> None:
+    """And not a store that does not answer, which would be asked again and again."""
+    with pytest.raises(FileNotFoundError):
+        storage.read(f"s3://b/{key}")
+
+
+def test_a_key_that_obstore_cannot_hold_is_a_wrong_location() -> None:
+    storage = Storage({"b": ObstoreBackend(MemoryStore())}, s3=False)
+    with pytest.raises(LocationError, match=r"s3://b/x//y: .*empty path segment"):
+        storage.read("s3://b/x//y")
+
+
+def test_a_bucket_that_cannot_exist_is_never_asked_for() -> None:
+    with pytest.raises(LocationError, match="no bucket is called 'not a bucket'"):
+        Storage({}, s3=True).read("s3://not a bucket/x")
+
+
 def test_listing_is_sorted_and_below_the_prefix_alone(storage: Storage) -> None:
     for key in ("p/b", "p/a/2", "p/a/10", "pq/x"):
         storage.write(f"s3://b/{key}", b"")
@@ -157,6 +200,17 @@ class TestFolder:
             folder.read("s3://b/sub")
         with pytest.raises(FileNotFoundError):
             folder.read("s3://b/in.txt/below")
+
+    def test_a_pipe_is_not_waited_for(self, folder: Storage, outside: Path) -> None:
+        os.mkfifo(outside / "mounted" / "pipe")
+        with pytest.raises(FileNotFoundError):
+            folder.read("s3://b/pipe")
+
+    def test_symlinks_in_a_circle_are_no_object(self, folder: Storage, outside: Path) -> None:
+        (outside / "mounted" / "one").symlink_to(outside / "mounted" / "two")
+        (outside / "mounted" / "two").symlink_to(outside / "mounted" / "one")
+        with pytest.raises(FileNotFoundError):
+            folder.read("s3://b/one")
 
     def test_read_only_is_read_only(self, folder: Storage) -> None:
         with pytest.raises(PermissionError, match="read-only"):

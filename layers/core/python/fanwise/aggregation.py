@@ -6,8 +6,9 @@ the job by items: SUCCEEDED (every item predicted), PARTIALLY_FAILED (some dead 
 tolerated), FAILED (beyond it, nothing predicted, or items missing).
 """
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,8 +21,11 @@ from fanwise.pricing import PRICES, billed_ms, cost_of
 from fanwise.records import Commit, Entry, Job, Part, Round, job_prefix
 from fanwise.storage import Location, Storage
 
-MODEL_ERROR = "ModelError"
+FINAL_ERRORS = ("ModelError", "ItemsChanged")  # of children: no further round would go better
 _FAILED_ROWS_BYTES = 1024 * 1024  # of the ResultWriter's FAILED files, to say why entries are unfinished
+_MAX_MESSAGE_CHARACTERS = 500
+_BETWEEN_ROWS = " \t\r\n,[]"
+_row_decoder = json.JSONDecoder()
 
 
 def aggregate_results(
@@ -36,7 +40,8 @@ def aggregate_results(
     home = f"s3://{results_bucket}/{job_prefix(before.job_id)}"
     job = read_job(storage, home)
     ledger = walk(storage, home)
-    after = _account(before, job, ledger, _entries_of_round(storage, home, before))
+    ran = bool(before.entries) and "stop" not in event
+    after = _account(before, job, ledger, read_work(storage, home, before.round) if ran else [])
     reason = _reason_to_stop(event, before, after, storage)
     if ledger.left and reason is None:
         left = after.next_entries
@@ -56,10 +61,14 @@ def aggregate_results(
         )
     predictions, failures = _parts(ledger.commits)
     storage.write(home + "parts.jsonl", msgspec.json.Encoder().encode_lines([*predictions, *failures]))
-    summary = _summary(before, after, job, ledger, reason=reason, memory_mb=memory_mb)
-    _remove_orphans(storage, home, {part.key for part in (*predictions, *failures)})
+    summary = _summary(
+        before, after, job, ledger, reason=reason, memory_mb=memory_mb, rounds=before.round + ran
+    )
+    _remove_orphans(storage, home, ledger.commits)
     storage.write(home + "summary.json", msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
-    if summary["status"] != "FAILED":
+    if summary["status"] == "FAILED":
+        storage.delete(home + "_SUCCESS")  # an earlier execution's
+    else:
         storage.write(home + "_SUCCESS", b"")
     return _to_builtins(
         msgspec.structs.replace(
@@ -88,10 +97,6 @@ class _Accounted(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: int
     stalled: int
     next_entries: tuple[Entry, ...]
-
-
-def _entries_of_round(storage: Storage, home: str, before: Round) -> list[Entry]:
-    return read_work(storage, home, before.round) if before.entries else []
 
 
 def _account(before: Round, job: Job, ledger: Walk, entries: Sequence[Entry]) -> _Accounted:
@@ -123,19 +128,20 @@ def _reason_to_stop(
     if stop := event.get("stop"):
         return f"{stop.get('Error')}: {_message_of(stop.get('Cause'))}"
     errors = _errors_of_children(event, storage) if after.unfinished else Counter()
-    broken = next((text for text in errors if text.startswith(f"{MODEL_ERROR}: ")), None)
-    if broken:
-        return broken
+    final = next((text for text in errors if text.startswith(tuple(f"{e}: " for e in FINAL_ERRORS))), None)
+    if final:
+        return final
     if _most_died(after):
         return (
             f"{after.died} of {after.entries} invocations of round {before.round} died;"
             " give PredictBatch more memory or a longer timeout, or look at the model"
         )
-    if after.stalled >= limits.MAX_STALLED_ROUNDS or before.round + 1 >= limits.MAX_ROUNDS:
+    last = after.stalled >= limits.MAX_STALLED_ROUNDS or before.round + 1 >= limits.MAX_ROUNDS
+    if last and after.next_entries:
         why = (
             "; ".join(f"{text} ({n} entries)" for text, n in errors.most_common(3)) or "no error was reported"
         )
-        return f"after {before.round + 1} rounds {after.unfinished} entries are unfinished: {why}"
+        return f"after {before.round + 1} rounds {len(after.next_entries)} entries are unfinished: {why}"
     return None
 
 
@@ -162,30 +168,35 @@ def _errors_of_children(event: Mapping[str, Any], storage: Storage) -> Counter[s
             storage.read(f"s3://{details['Bucket']}/{file['Key']}", 0, min(file["Size"], _FAILED_ROWS_BYTES))
             for file in files
         )
-        rows = _rows(text)
-    except (FileNotFoundError, KeyError, msgspec.DecodeError):
+    except (FileNotFoundError, PermissionError, KeyError, TypeError, msgspec.DecodeError):
         return Counter()  # it only explains; the commits are what counts
-    return Counter(f"{row.get('Error', row['Status'])}: {_message_of(row.get('Cause'))}" for row in rows)
+    return Counter(
+        f"{row.get('Error') or row.get('Status')}: {_message_of(row.get('Cause'))}"
+        for row in _rows(text.decode("utf-8", "replace"))
+    )
 
 
-def _rows(text: bytes) -> list[dict[str, Any]]:
-    """The whole rows of a JSONL file that may have been read in part."""
-    rows = []
-    for line in text.split(b"\n"):
+def _rows(text: str) -> Iterator[dict[str, Any]]:
+    """The whole rows of a result file, JSON lines or one JSON array, that may have been read in part."""
+    at = 0
+    while True:
+        while at < len(text) and text[at] in _BETWEEN_ROWS:
+            at += 1
         try:
-            row = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            continue
-        rows.append(row)
-    return rows
+            row, at = _row_decoder.raw_decode(text, at)
+        except ValueError:  # the end, or where the part that was read ends
+            return
+        if isinstance(row, dict):
+            yield row
 
 
 def _message_of(cause: str | None) -> str:
     """The message in a Lambda error's cause, which is JSON text; any other cause as it is."""
     try:
-        return str(msgspec.json.decode(cause or "")["errorMessage"])
+        message = str(msgspec.json.decode(cause or "")["errorMessage"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        return cause or "no cause given"
+        message = cause or "no cause given"
+    return message[:_MAX_MESSAGE_CHARACTERS]
 
 
 def _parts(commits: Sequence[Commit]) -> tuple[list[Part], list[Part]]:
@@ -195,16 +206,31 @@ def _parts(commits: Sequence[Commit]) -> tuple[list[Part], list[Part]]:
     return predictions, failures
 
 
-def _remove_orphans(storage: Storage, home: str, counted: set[str]) -> None:
+def _remove_orphans(storage: Storage, home: str, commits: Sequence[Commit]) -> None:
+    """Remove the parts of decided entries that their commits do not name.
+
+    Parts of an entry that nobody has decided stay: whoever wrote them may be about to.
+    """
     prefix = Location.parse(home).key
+    decided = {commit.entry for commit in commits}
+    counted = {part.key for commit in commits for part in (commit.predictions, commit.failures) if part}
     for folder in ("predictions/", "failures/"):
         for found in list(storage.list(home + folder)):
-            if found.key.removeprefix(prefix) not in counted:
-                storage.delete(home + found.key.removeprefix(prefix))
+            key = found.key.removeprefix(prefix)
+            entry = key.removeprefix(folder).partition("-")[0]  # of ENTRY-REQUEST_ID.jsonl
+            if entry in decided and key not in counted:
+                storage.delete(home + key)
 
 
 def _summary(
-    before: Round, after: _Accounted, job: Job, ledger: Walk, *, reason: str | None, memory_mb: int
+    before: Round,
+    after: _Accounted,
+    job: Job,
+    ledger: Walk,
+    *,
+    reason: str | None,
+    memory_mb: int,
+    rounds: int,
 ) -> dict[str, Any]:
     commits = ledger.commits
     predicted = sum(commit.predicted for commit in commits)
@@ -215,7 +241,6 @@ def _summary(
     missing = job.total - predicted - dead_lettered
     status, why = _verdict(job, predicted, dead_lettered, missing, failures)
     invocations = [commit.invocation for commit in commits]
-    rounds = before.round + (1 if before.entries else 0)
     cost = cost_of(invocations, memory_mb=memory_mb, rounds=rounds)
     started, ended = datetime.fromisoformat(before.started_at), datetime.now(UTC)
     duration_s = max((ended - started).total_seconds(), 0.001)
@@ -278,10 +303,16 @@ def _verdict(
     percentage = 100 * dead_lettered / job.total
     if percentage > job.tolerated_failure_percentage:
         return "FAILED", (
-            f"{dead_lettered} of {job.total} items ({percentage:.3g} %) are dead letters ({most});"
-            f" {job.tolerated_failure_percentage:g} % are tolerated"
+            f"{dead_lettered} of {job.total} items ({_above(percentage, job.tolerated_failure_percentage)} %) are"
+            f" dead letters ({most}); {job.tolerated_failure_percentage:.15g} % are tolerated"
         )
     return "PARTIALLY_FAILED", None
+
+
+def _above(percentage: float, tolerated: float) -> str:
+    """A percentage in as few digits as still say that it is above the other: 10.004 is not 10."""
+    texts = (f"{percentage:.{digits}g}" for digits in range(3, 18))
+    return next((text for text in texts if float(text) > tolerated), repr(percentage))
 
 
 def _percentiles(values: Sequence[int]) -> dict[str, int]:

@@ -111,5 +111,6 @@ def _check(entry: Entry, commit: Commit) -> None:
     counted = commit.predicted + commit.dead_lettered + sum(rest.count for rest in commit.rest)
     if counted != entry.count:
         raise FanwiseError(
-            f"{commit_key(entry.entry)} accounts for {counted} of {entry.count} items; it was not written by fanwise"
+            f"{commit_key(entry.entry)} accounts for {counted} of {entry.count} items;"
+            f" it was not written by fanwise"
         )

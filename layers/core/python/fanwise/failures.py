@@ -5,6 +5,7 @@ else may: `rest` is the entry cut in four, or, for a single item, its dead lette
 the commit there and goes by it. One poison among 256 stands alone after four rounds of small invocations.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,17 @@ import msgspec
 
 from fanwise import limits
 from fanwise.commits import decide, read_commit, read_job
+from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
 from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, job_prefix
 from fanwise.storage import Storage
+
+MAX_MESSAGE_CHARACTERS = 1000
+
+_PAYLOAD_MESSAGE = re.compile(r'"errorMessage":\s*("(?:[^"\\]|\\.)*")')
+# What Lambda puts before its message: `RequestId: 0f… Error: `, or (Lambda.Unknown) a time and the request's id.
+_REQUEST = re.compile(r"RequestId: \S+ Error: |\d{4}-\d\d-\d\dT\S+ [0-9a-f-]{36} ")
 
 
 class FailedBatch(msgspec.Struct, frozen=True):
@@ -60,9 +68,12 @@ def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invoc
             rest=cut(data, job.items.kind, entry, limits.CUT_INTO),
             died=error,
         )
-    (record,) = split_records(
-        data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end
+    records = list(
+        split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end)
     )
+    if len(records) != 1:
+        raise ItemsChanged(f"entry {entry.entry} was planned with 1 item and its bytes hold {len(records)}")
+    (record,) = records
     failure = Failure(
         error=error,
         message=_message(error, failed.failure.get("Cause", "")),
@@ -85,10 +96,14 @@ def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invoc
 
 
 def _message(error: str, cause: str) -> str:
-    """One line of why: the message that Lambda put into the cause, without the request's id."""
+    """One line of why: the message that Lambda put into the cause, without the request's id.
+
+    The cause is JSON with an `errorMessage`. Of Lambda.Unknown it is a sentence that ends in such JSON.
+    """
+    found = _PAYLOAD_MESSAGE.search(cause)
     try:
-        text = str(msgspec.json.decode(cause)["errorMessage"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        text = msgspec.json.decode(found[1], type=str) if found else cause
+    except msgspec.DecodeError:
         text = cause
-    first = text.strip().splitlines()[0] if text.strip() else error
-    return first.partition("Error: ")[2] or first
+    text = _REQUEST.sub("", text, count=1).strip()
+    return text.splitlines()[0][:MAX_MESSAGE_CHARACTERS] if text else error

@@ -23,6 +23,8 @@ MAX_PART_BYTES = (
 )  # of predictions and dead letters, before the rest is left to the next round
 TARGET_WORK_S = 20.0  # what `batch_size: auto` aims at, from a profile
 DEADLINE_RESERVE_S = 10.0  # kept free before the deadline, to write parts and commit
+AFTER_LOAD_S = 3.0  # that must be left when the model is loaded, to try a mini-batch and commit it
+MAX_REST_ENTRIES = 64  # that one invocation leaves over what it had no time for in
 PROBE_ITEMS = 8
 PROBE_ENTRIES = 20  # jobs of more entries are probed before the fan-out
 RAW_KEPT_BYTES = 64 * 1024  # of a line that is no JSON object, in its dead letter

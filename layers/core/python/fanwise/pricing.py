@@ -17,12 +17,12 @@ STANDARD_USD_PER_TRANSITION = 25 / 1e6
 EXPRESS_USD_PER_REQUEST = 1 / 1e6
 EXPRESS_USD_PER_GB_S = 0.00001667
 EXPRESS_GB = 64 / 1024  # a child as small as ours is billed the least: 64 MB
-EXPRESS_STEP_S = 0.1  # duration is rounded up to it
+EXPRESS_STEP_MS = 100  # duration is rounded up to it
 S3_USD_PER_PUT = 0.005 / 1e3
 S3_USD_PER_GET = 0.0004 / 1e3
 
 TRANSITIONS_OF_A_JOB = (
-    9  # PlanJob, Planned, AnyWork, AggregateResults, JudgeJob, Announce, JobEnded, end, start
+    9  # start, PlanJob, Planned, AnyWork (the last), JudgeJob, Announce, JobEnded, JobSucceeded, end
 )
 TRANSITIONS_OF_A_ROUND = 3  # AnyWork, PredictItems, AggregateResults
 
@@ -51,10 +51,10 @@ def cost_of(invocations: Iterable[Invocation], *, memory_mb: int, rounds: int) -
     """The cost of PredictBatch's invocations at their memory size, with their children and requests."""
     count, gb_s, child_gb_s, gets, puts = 0, 0.0, 0.0, 0, 0
     for invocation in invocations:
-        billed_s = billed_ms(invocation) / 1000
+        duration_ms = billed_ms(invocation)
         count += 1
-        gb_s += billed_s * memory_mb / 1024
-        child_gb_s += math.ceil(billed_s / EXPRESS_STEP_S) * EXPRESS_STEP_S * EXPRESS_GB
+        gb_s += duration_ms / 1000 * memory_mb / 1024
+        child_gb_s += -(-duration_ms // EXPRESS_STEP_MS) * EXPRESS_STEP_MS / 1000 * EXPRESS_GB
         gets += invocation.gets
         puts += invocation.puts
     transitions = TRANSITIONS_OF_A_JOB + rounds * TRANSITIONS_OF_A_ROUND

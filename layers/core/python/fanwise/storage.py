@@ -7,7 +7,10 @@ Raises, beside what the single functions name: `FileNotFoundError` (no such obje
 allowed), `StoreUnavailable` (worth another attempt), `LocationError` (malformed, or outside what may be read).
 """
 
+import errno
 import os
+import re
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from obstore import GetOptions
 
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
+MAX_KEY_BYTES = 1024  # of an S3 key (object-keys)
+
+# As wide as S3 ever was: in us-east-1 old buckets have capitals and underscores (bucketnamingrules).
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class Storage:
                     f"{uri}: no folder is mounted as bucket {location.bucket!r} (mounted: {known});"
                     f" mount it with --root DIR"
                 )
+            if not _BUCKET.fullmatch(location.bucket):
+                raise LocationError(f"{uri}: no bucket is called {location.bucket!r}")
             backend = self._backends[location.bucket] = ObstoreBackend(S3Store(location.bucket))
         return backend, location.key
 
@@ -130,11 +139,16 @@ class Storage:
             return backend.head(key)
 
     def read(self, uri: str, start: int = 0, end: int | None = None, pin: ObjectInfo | None = None) -> bytes:
-        """Bytes [start, end) of an object; with `pin`, of that version, else raises `ItemsChanged`."""
+        """Bytes [start, end) of an object; with `pin` of that version, else (gone, too) raises `ItemsChanged`."""
         backend, key = self._at(uri)
         self._count(gets=1)
         with _naming(uri):
-            return backend.read(key, start, end, pin)
+            try:
+                return backend.read(key, start, end, pin)
+            except FileNotFoundError as error:
+                if pin is None:
+                    raise
+                raise ItemsChanged(key) from error
 
     def stream(
         self, uri: str, info: ObjectInfo, chunk_bytes: int = STREAM_CHUNK_BYTES, start: int = 0
@@ -154,21 +168,23 @@ class Storage:
         """Put an object unless there is one, and answer with what is there now: `body`, or the winner's.
 
         A conditional write can answer "exists" to its own retry, and an answer can be lost, so whatever is not
-        a plain success is read back (conditional-writes). `body` has to be unique to its writer.
+        a plain success is read back (conditional-writes). `body` has to be unique to its writer. Raises
+        `StoreUnavailable` where there is nothing to read back.
         """
         backend, key = self._at(uri)
         self._count(puts=1)
         with _naming(uri):
+            uncertain = StoreUnavailable("a conditional write was refused, and nothing is there; try again")
             try:
                 if backend.create(key, body):
                     return body
-            except StoreUnavailable:
-                try:
-                    return backend.read(key, 0, None, None)
-                except FileNotFoundError:
-                    pass
-                raise
-            return backend.read(key, 0, None, None)
+            except StoreUnavailable as error:
+                uncertain = error
+            self._count(gets=1)
+            try:
+                return backend.read(key, 0, None, None)
+            except FileNotFoundError:
+                raise uncertain from None  # of a 409 too: the rival that was writing has failed
 
     def list(self, uri: str) -> Iterator[ObjectInfo]:
         """What lies below a URI that ends with a slash (or is a bucket's root), sorted by key."""
@@ -197,6 +213,8 @@ def _naming(uri: str) -> Iterator[None]:
         raise LocationError(f"{uri}: {error}") from error
     except ItemsChanged as error:
         raise ItemsChanged(f"{uri} is no longer the version that was planned; start the job again") from error
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{uri}: {error}") from error
     except OSError as error:
         raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
     except BaseError as error:
@@ -222,7 +240,9 @@ class ObstoreBackend:
             raise ItemsChanged(str(error)) from error
         except AlreadyExistsError:
             raise
-        except (BaseError, ValueError) as error:
+        except ValueError as error:  # a key that obstore cannot hold: x//y, or a part that is . or ..
+            raise LocationError(str(error).splitlines()[0]) from error
+        except BaseError as error:
             raise StoreUnavailable(str(error).splitlines()[0]) from error
 
     def head(self, key: str) -> ObjectInfo:
@@ -233,6 +253,8 @@ class ObstoreBackend:
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
         if end is not None and end <= start:
             return b""
+        if len(key.encode()) > MAX_KEY_BYTES:  # which S3 answers with 400, as if it were to be tried again
+            raise FileNotFoundError(key)
         options: GetOptions = {}
         if end is not None:
             options["range"] = (start, end)
@@ -269,6 +291,10 @@ class ObstoreBackend:
             self._store.delete(key)
 
 
+# What opening a name says that no file can have, beside "no such file".
+_NO_FILE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
 class FolderBackend:
     """A folder that stands for a bucket.
 
@@ -301,10 +327,15 @@ class FolderBackend:
 
     @contextmanager
     def _open(self, key: str) -> Iterator[tuple[IO[bytes], ObjectInfo]]:
+        path = self._path(key)
         try:
-            file = open(self._path(key), "rb")  # noqa: SIM115
-        except (IsADirectoryError, NotADirectoryError) as error:
-            raise FileNotFoundError(key) from error
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a folder; or a pipe, which would never answer
+                raise FileNotFoundError(key)
+            file = open(path, "rb")  # noqa: SIM115
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise FileNotFoundError(key) from error
+            raise
         with file:
             yield file, self._info(key, os.fstat(file.fileno()))
 

@@ -4,9 +4,10 @@ Per item nothing escapes: whatever is wrong with one becomes its dead letter. Ne
 has and leaves the rest to the next round. An entry that is decided already is not predicted again.
 """
 
+import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +15,15 @@ import msgspec
 
 from fanwise import limits
 from fanwise.commits import decide, read_commit
-from fanwise.errors import ItemError, ModelError, StoreUnavailable
-from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_line
-from fanwise.items.lines import Record, bytes_to_read, rest_of, split_records
+from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable
+from fanwise.items.lines import Record, bytes_to_read, cut, rest_of, split_records
 from fanwise.items.parsing import Item, parse_record
+from fanwise.model.model import Model
 from fanwise.prediction.kept import Kept
-from fanwise.prediction.parts import PartWriter
+from fanwise.prediction.parts import EntryParts
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
-from fanwise.records import Commit, Entry, Failure, Invocation, Job, job_prefix
-from fanwise.storage import Storage
+from fanwise.records import Commit, Entry, Invocation, Job, job_prefix
+from fanwise.storage import Requests, Storage
 
 
 class BatchEvent(msgspec.Struct, frozen=True):
@@ -61,6 +62,7 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
     Raises `ModelError` (stops the job), `StoreUnavailable` (worth another attempt), `ItemsChanged`.
     """
     asked = msgspec.convert(event, BatchEvent)
+    before = environment.storage.requests()
     home = f"s3://{environment.results_bucket}/{job_prefix(asked.job_id)}"
     job = environment.kept.job(home)
     if asked.load_only:
@@ -72,7 +74,7 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
         raise msgspec.ValidationError("PredictBatch wants an entry, a probe, or load_only")
     commit = read_commit(environment.storage, home, asked.entry.entry)
     if commit is None:
-        commit = _predict_and_commit(asked.entry, job, home, environment, request)
+        commit = _predict_and_commit(asked.entry, job, home, environment, request, before)
     return {
         "entry": commit.entry,
         "predicted": commit.predicted,
@@ -82,19 +84,27 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
 
 
 def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -> dict[str, Any]:
-    """Predict a few items and keep nothing; raises `ModelError` if the model rejects every one it was given."""
+    """Predict a few items and keep nothing; raises `ModelError` if the model rejects every one it was given.
+
+    A store that does not answer, or not in time, says nothing of the model.
+    """
     model = environment.kept.model(job.model)
     _, records = _read(environment.storage, job, probe)
     items = [_parsed(record, probe.first + i, job) for i, record in enumerate(records)]
-    outcomes = list(environment.pipeline.run(items, model, lambda: _time_to_work_s(request)))
-    errors = [o.result for o in outcomes if isinstance(o.result, ItemError)]
+    results: list[object] = []
+    try:
+        for outcome in environment.pipeline.run(items, model, lambda: _time_to_work_s(request)):
+            results.append(outcome.result)  # noqa: PERF401 - what comes before an error counts
+    except OutOfTime:
+        pass
+    errors = [result for result in results if isinstance(result, ItemError)]
     rejected = [error for error in errors if error.stage in ("predict", "result")]
-    if rejected and len(rejected) == len(outcomes):
+    if rejected and len(rejected) == len(results):
         raise ModelError(
-            f"the model rejects every one of the first {len(outcomes)} items;"
+            f"the model rejects every one of the first {len(results)} items;"
             f" the first: {type(rejected[0]).__name__}: {rejected[0]}"
         )
-    return {"probed": len(outcomes), "failed": len(errors)}
+    return {"probed": len(results), "failed": len(errors)}
 
 
 def _time_to_work_s(request: Request) -> float:
@@ -103,10 +113,15 @@ def _time_to_work_s(request: Request) -> float:
 
 def _read(storage: Storage, job: Job, entry: Entry) -> tuple[bytes, list[Record]]:
     data = storage.read(job.items.uri, *bytes_to_read(entry), job.items.pin())
-    records = split_records(
-        data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end
+    records = list(
+        split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end)
     )
-    return data, list(records)
+    if len(records) != entry.count:
+        raise ItemsChanged(
+            f"entry {entry.entry} was planned with {entry.count} items and its bytes hold {len(records)};"
+            f" {job.items.uri} is no longer the version that was planned: start the job again"
+        )
+    return data, records
 
 
 def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
@@ -117,38 +132,27 @@ def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
 
 
 def _predict_and_commit(
-    entry: Entry, job: Job, home: str, environment: Environment, request: Request
+    entry: Entry, job: Job, home: str, environment: Environment, request: Request, before: Requests
 ) -> Commit:
-    storage = environment.storage
-    before, loading = storage.requests(), time.monotonic()
+    """Decide the entry; `before` are the requests that had been made when the invocation began."""
+    storage, loading = environment.storage, time.monotonic()
     model = environment.kept.model(job.model)
     load_ms = (time.monotonic() - loading) * 1000
+    if request.time_left_s() < limits.AFTER_LOAD_S:
+        # Timed out, the environment would be gone, and the entry cut for nothing; kept, it has the model.
+        raise StoreUnavailable(
+            f"the model took {load_ms / 1000:.0f} s to load, which left no time; the next attempt finds it loaded"
+        )
     data, records = _read(storage, job, entry)
-    items = [_parsed(record, entry.first + i, job) for i, record in enumerate(records)]
-    predictions = PartWriter("predictions", entry.entry, request.request_id)
-    failures = PartWriter("failures", entry.entry, request.request_id)
-    failures_by_error: Counter[str] = Counter()
-    done = 0
-    try:
-        for outcome in environment.pipeline.run(items, model, lambda: _time_to_work_s(request)):
-            index, item, record = entry.first + done, items[done], records[done]
-            if not isinstance(outcome.result, ItemError) and isinstance(item, Item):
-                predictions.add(index, prediction_line(item, outcome.result))
-            elif isinstance(outcome.result, ItemError):
-                failure = _failure(outcome.result, entry, record)
-                failures.add(index, _dead_letter(item, record, index, job, failure))
-                failures_by_error[failure.error] += 1
-            done += 1
-            if predictions.size_bytes + failures.size_bytes > limits.MAX_PART_BYTES:
-                break
-    except (OutOfTime, StoreUnavailable) as error:
-        if done == 0:
-            if isinstance(error, OutOfTime):
-                raise StoreUnavailable("the first items were not read before the deadline") from error
-            raise
-    rest = () if done == len(records) else (rest_of(entry, data, job.items.kind, done),)
-    predictions_part = predictions.write(storage, home)
-    failures_part = failures.write(storage, home)
+    working = time.monotonic()
+    gathered = _gather(entry, records, job, model, environment.pipeline, request)
+    rest: tuple[Entry, ...] = ()
+    if gathered.items < entry.count:
+        item_s = (time.monotonic() - working) / gathered.items
+        invocation_s = time.monotonic() - request.started + max(_time_to_work_s(request), 0.0)
+        rest = _rest(entry, data, job, gathered.items, item_s, invocation_s)
+    predictions = gathered.predictions.write(storage, home)
+    failures = gathered.failures.write(storage, home)
     after = storage.requests()
     commit = Commit(
         entry=entry.entry,
@@ -162,27 +166,51 @@ def _predict_and_commit(
             gets=after.gets - before.gets,
             puts=after.puts - before.puts + 1,
         ),
-        predicted=len(predictions),
-        dead_lettered=len(failures),
-        predictions=predictions_part,
-        failures=failures_part,
-        failures_by_error=dict(failures_by_error),
+        predicted=len(gathered.predictions),
+        dead_lettered=len(gathered.failures),
+        predictions=predictions,
+        failures=failures,
+        failures_by_error=dict(gathered.failures_by_error),
         rest=rest,
     )
     return decide(storage, home, commit)
 
 
-def _failure(error: ItemError, entry: Entry, record: Record) -> Failure:
-    return Failure(
-        error=type(error).__name__,
-        message=str(error),
-        stage=error.stage,
-        attempts=entry.attempt,
-        line=record.line,
-    )
+def _gather(
+    entry: Entry, records: Sequence[Record], job: Job, model: Model, pipeline: Pipeline, request: Request
+) -> EntryParts:
+    """Predict as many of an entry's items as time, the store and memory allow, and at least one.
+
+    Raises `StoreUnavailable` where it came to none.
+    """
+    items = [_parsed(record, entry.first + i, job) for i, record in enumerate(records)]
+    gathered = EntryParts(entry, job, request.request_id)
+    try:
+        with closing(pipeline.run(items, model, lambda: _time_to_work_s(request))) as outcomes:
+            for record, item, outcome in zip(records, items, outcomes, strict=True):
+                gathered.add(record, item, outcome.result)
+                if gathered.is_full:
+                    break
+    except StoreUnavailable:
+        if not gathered.items:
+            raise
+    except OutOfTime as error:
+        if not gathered.items:
+            raise StoreUnavailable("the first items were not read before the deadline") from error
+    return gathered
 
 
-def _dead_letter(item: Item | ItemError, record: Record, index: int, job: Job, failure: Failure) -> bytes:
-    if isinstance(item, ItemError):
-        return dead_letter_of_record(record, index, job.items, job.model.kinds, failure)
-    return dead_letter_of_item(item, failure)
+def _rest(
+    entry: Entry, data: bytes, job: Job, done: int, item_s: float, invocation_s: float
+) -> tuple[Entry, ...]:
+    """What is left after `done` items, in as many entries as have work for an invocation each.
+
+    `item_s` is what an item took, `invocation_s` how long an invocation may work. One entry would be a chain: a
+    round for each invocation, where they could all run in one.
+    """
+    rest = rest_of(entry, data, job.items.kind, done)
+    invocations = min(math.ceil(rest.count * item_s / invocation_s), rest.count, limits.MAX_REST_ENTRIES)
+    if invocations <= 1:
+        return (rest,)
+    pieces = cut(data[rest.start - entry.start :], job.items.kind, rest, invocations)
+    return tuple(msgspec.structs.replace(piece, attempt=rest.attempt) for piece in pieces)

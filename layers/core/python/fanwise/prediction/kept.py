@@ -31,7 +31,7 @@ class Kept:
     def model(self, ref: ModelRef) -> Model:
         """The model of that digest, loaded and warm; raises `ModelError`."""
         if self._model is None or self._digest != ref.digest:
-            self._model = None  # before the next one is loaded, so that both need not fit
+            self._model, self._digest = None, ""  # before the next one is loaded: both need not fit
             try:
                 folder = bundle.fetch(self._storage, ref, self._folder)
             except (BundleError, FileNotFoundError, PermissionError) as error:

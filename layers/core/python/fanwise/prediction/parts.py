@@ -1,6 +1,14 @@
 """The lines of one entry, on their way into its two parts."""
 
-from fanwise.records import Part
+import io
+from collections import Counter
+
+from fanwise.errors import ItemError
+from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_line
+from fanwise.items.lines import Record
+from fanwise.items.parsing import Item
+from fanwise.limits import MAX_PART_BYTES
+from fanwise.records import Entry, Failure, Job, Part
 from fanwise.storage import Storage
 
 
@@ -9,23 +17,72 @@ class PartWriter:
 
     def __init__(self, folder: str, entry: str, request_id: str) -> None:
         self._key = f"{folder}/{entry}-{request_id}.jsonl"
-        self._lines: list[bytes] = []
+        self._text = io.BytesIO()  # which gives away what it holds without a copy
+        self._lines = 0
         self._first = 0
-        self.size_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return self._lines
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the lines so far."""
+        return self._text.tell()
 
     def add(self, index: int, line: bytes) -> None:
         """Take one line, with its line end."""
         if not self._lines:
             self._first = index
-        self._lines.append(line)
-        self.size_bytes += len(line)
+        self._text.write(line)
+        self._lines += 1
 
     def write(self, storage: Storage, home: str) -> Part | None:
         """Write the part; None where it would be empty."""
         if not self._lines:
             return None
-        storage.write(home + self._key, b"".join(self._lines))
-        return Part(key=self._key, first=self._first, count=len(self._lines), size_bytes=self.size_bytes)
+        storage.write(home + self._key, self._text.getvalue())
+        return Part(key=self._key, first=self._first, count=self._lines, size_bytes=self.size_bytes)
+
+
+class EntryParts:
+    """What became of the items of an entry so far, from its first one on."""
+
+    def __init__(self, entry: Entry, job: Job, request_id: str) -> None:
+        self._entry = entry
+        self._job = job
+        self.predictions = PartWriter("predictions", entry.entry, request_id)
+        self.failures = PartWriter("failures", entry.entry, request_id)
+        self.failures_by_error: Counter[str] = Counter()
+
+    @property
+    def items(self) -> int:
+        """How many."""
+        return len(self.predictions) + len(self.failures)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the parts are as large as one invocation's may be."""
+        return self.predictions.size_bytes + self.failures.size_bytes > MAX_PART_BYTES
+
+    def add(self, record: Record, item: Item | ItemError, result: dict[str, object] | ItemError) -> None:
+        """Take what became of the next item."""
+        index = self._entry.first + self.items
+        if isinstance(result, ItemError):
+            self._add_failure(record, index, item, result)
+        elif isinstance(item, Item):
+            self.predictions.add(index, prediction_line(item, result))
+
+    def _add_failure(self, record: Record, index: int, item: Item | ItemError, error: ItemError) -> None:
+        failure = Failure(
+            error=type(error).__name__,
+            message=str(error),
+            stage=error.stage,
+            attempts=self._entry.attempt,
+            line=record.line,
+        )
+        if isinstance(item, ItemError):
+            line = dead_letter_of_record(record, index, self._job.items, self._job.model.kinds, failure)
+        else:
+            line = dead_letter_of_item(item, failure)
+        self.failures.add(index, line)
+        self.failures_by_error[failure.error] += 1

@@ -4,22 +4,27 @@ Items go in and outcomes come out in index order. The threads run native code (t
 does without the interpreter's lock most of the time; the model is called from the caller's thread alone.
 """
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from typing import Any
 
-from fanwise.errors import ItemError
+from fanwise.errors import ItemError, StoreUnavailable
 from fanwise.items.parsing import Item
 from fanwise.model.model import Model
+from fanwise.model.runtime import VCPU_MB
 from fanwise.storage import Storage
 
 MINI_BATCHES_AHEAD = 3
-VCPU_MB = 1769
+ROWS_AHEAD_A_THREAD = 2  # at least, where mini-batches are small: no thread is to wait for the model
+FIRST_ROWS_S = 1.0  # waited for rows, at least, when time is up before they were asked for
+LEAVE_S = 1.0  # waited, at most, for threads that are at work on rows nobody wants any more
 
 Row = dict[str, Any]  # signature input → ndarray, without the batch dimension
+Ahead = deque[Future[Row] | ItemError]
 
 
 class OutOfTime(Exception):
@@ -44,66 +49,87 @@ class Pipeline:
 
     def __init__(self, storage: Storage, *, threads: int) -> None:
         self._storage = storage
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._threads = threads
+        self._pool = self._new_pool()
 
     def run(
         self, items: Sequence[Item | ItemError], model: Model, time_left_s: Callable[[], float]
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome]:
         """Yield an outcome for each item, in order; `time_left_s` counts down to when to stop.
 
-        The first mini-batch is always tried, so that an entry gets somewhere. Raises `OutOfTime` when time is up,
-        `StoreUnavailable` when the store does not answer: what was yielded before stands in either case.
+        The first mini-batch is always tried, so that an entry gets somewhere; another one only if there is time
+        for one as slow as the slowest so far. Raises `OutOfTime` when time is up, `StoreUnavailable` when the
+        store does not answer: what was yielded before stands in either case. Close it if it is not run to its end.
         """
-        ahead: deque[Future[Row] | ItemError] = deque()
+        ahead: Ahead = deque()
+        rows_ahead = max(MINI_BATCHES_AHEAD * model.mini_batch, ROWS_AHEAD_A_THREAD * self._threads)
         waiting = iter(items)
-        position = 0
+        position, slowest_s = 0, 0.0
         try:
             while position < len(items):
-                for item in waiting:
-                    ahead.append(
-                        item if isinstance(item, ItemError) else self._pool.submit(self._row, item, model)
-                    )
-                    if len(ahead) >= MINI_BATCHES_AHEAD * model.mini_batch:
-                        break
-                if position and time_left_s() <= 0:
+                self._fill(ahead, waiting, rows_ahead, model)
+                if position and time_left_s() <= slowest_s:
                     raise OutOfTime
-                taken = self._take(ahead, model.mini_batch, time_left_s)
-                yield from _predict(model, position, taken)
+                taken = _take(ahead, model.mini_batch, max(time_left_s() - slowest_s, FIRST_ROWS_S))
+                self._fill(ahead, waiting, rows_ahead, model)
+                before_s = time_left_s()
+                outcomes = _predict(model, position, taken)
+                slowest_s = max(slowest_s, before_s - time_left_s())
+                yield from outcomes
                 position += len(taken)
         finally:
-            for future in ahead:
-                if isinstance(future, Future):
-                    future.cancel()
+            self._leave(ahead)
+
+    def _fill(self, ahead: Ahead, waiting: Iterator[Item | ItemError], rows_ahead: int, model: Model) -> None:
+        while len(ahead) < rows_ahead and (item := next(waiting, None)) is not None:
+            ahead.append(item if isinstance(item, ItemError) else self._pool.submit(self._row, item, model))
 
     def _row(self, item: Item, model: Model) -> Row:
         return model.encode(item.inputs, item.uri, self._storage.read, item.resolve)
 
-    @staticmethod
-    def _take(
-        ahead: deque[Future[Row] | ItemError], rows: int, time_left_s: Callable[[], float]
-    ) -> list[Row | ItemError]:
-        """The next items, until `rows` of them are rows for the model or none is left that was read ahead."""
-        taken: list[Row | ItemError] = []
-        good = 0
-        while ahead and good < rows:
-            first = ahead[0]
-            if isinstance(first, ItemError):
-                taken.append(first)
-            else:
-                try:
-                    taken.append(first.result(timeout=max(time_left_s(), 1.0)))
-                    good += 1
-                except ItemError as error:
-                    taken.append(error)
-                except NotInTime as error:
+    def _leave(self, ahead: Ahead) -> None:
+        """Let go of the rows that were not taken. A thread that hangs in one is left to itself, and replaced."""
+        at_work = [future for future in ahead if isinstance(future, Future) and not future.cancel()]
+        if wait(at_work, LEAVE_S).not_done:
+            self._pool.shutdown(wait=False)
+            self._pool = self._new_pool()
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="decode")
+
+
+def _take(ahead: Ahead, rows: int, within_s: float) -> list[Row | ItemError]:
+    """The next items, until `rows` of them are rows for the model or none is left that was read ahead.
+
+    Fewer, if the store fails on a row or it is not there in time: that is raised when nothing comes before it.
+    """
+    taken: list[Row | ItemError] = []
+    good, until = 0, time.monotonic() + within_s
+    while ahead and good < rows:
+        first = ahead[0]
+        if isinstance(first, ItemError):
+            taken.append(first)
+        else:
+            try:
+                taken.append(first.result(timeout=max(until - time.monotonic(), 0)))
+                good += 1
+            except ItemError as error:
+                taken.append(error)
+            except (StoreUnavailable, NotInTime) as error:
+                if taken:
+                    break
+                if isinstance(error, NotInTime):
                     raise OutOfTime from error
-            ahead.popleft()
-        return taken
+                raise
+        ahead.popleft()
+    return taken
 
 
-def _predict(model: Model, position: int, taken: Sequence[Row | ItemError]) -> Iterator[Outcome]:
+def _predict(model: Model, position: int, taken: Sequence[Row | ItemError]) -> list[Outcome]:
     """Put the model's answers back among the items that never reached it."""
     rows = [row for row in taken if not isinstance(row, ItemError)]
     answers = iter(model.predict(rows) if rows else ())
-    for offset, row in enumerate(taken):
-        yield Outcome(position + offset, row if isinstance(row, ItemError) else next(answers))
+    return [
+        Outcome(position + offset, row if isinstance(row, ItemError) else next(answers))
+        for offset, row in enumerate(taken)
+    ]

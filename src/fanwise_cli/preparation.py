@@ -1,0 +1,238 @@
+"""The words of the command line → a job that can start: what the cloud would find in its buckets.
+
+The first stage of `fanwise run`. The items' folder is mounted, the model published, and both pinned as PlanJob
+will pin them, so that whatever is wrong with them is said before any work. Cheap checks come first: making a
+bundle of a model takes seconds.
+"""
+
+import errno
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fanwise.errors import InputError, ItemsFileError, ManifestError
+from fanwise.items.manifest import read_manifest
+from fanwise.planning.plan import pin_job
+from fanwise.planning.source import pin_items
+from fanwise.records import Manifest
+from fanwise_cli import bundles
+from fanwise_cli.home import HeldJob, JobHome
+from fanwise_cli.progress import waiting
+from fanwise_cli.settings import CACHE_DIR, cache_dir
+from fanwise_cli.terminal import JobConsole
+from fanwise_local.mounts import Mounts
+from fanwise_local.template import Stack, read_stack, stack_root
+
+_BESIDE = "s3://beside/"  # what a relative name in a manifest is read against, to be a path again after it
+_FLAGS = {
+    "batch_size": "--batch-size",
+    "max_concurrency": "--max-concurrency",
+    "runtime": "--runtime",
+    "tolerated_failure_percentage": "--tolerate",
+    "name": "--name",
+}
+# What a wrong path or missing permission says. A full or broken disk is nobody's input.
+_UNUSABLE = frozenset(
+    (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    )
+)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The words of the command line; None where nothing was said."""
+
+    items: Path
+    out: Path
+    model: Path | None = None
+    batch_size: str | None = None
+    max_concurrency: int | None = None
+    runtime: str | None = None
+    tolerate: float | None = None
+    name: str | None = None
+    again: bool = False
+    roots: Sequence[str] = ()
+    environments: int | None = None
+    as_json: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job, ready to start: what PlanJob is told, and the cloud's folders."""
+
+    stack: Stack
+    mounts: Mounts
+    start: dict[str, Any]
+    held: HeldJob
+    notes: Sequence[str]
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Where the results bucket has its jobs."""
+        return self.mounts.folder_of(self.stack.buckets["ResultsBucket"]) / "jobs"
+
+    @property
+    def job_folder(self) -> Path:
+        """Where the results bucket has this job."""
+        return self.jobs_folder / self.held.job_id
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line and the manifest say together."""
+
+    manifest: Manifest
+    model: Path
+    items: Path
+
+
+def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> Prepared:
+    """Find, mount, publish and pin what the job needs. Raises `InputError`; nothing has been run then."""
+    with _unusable_paths_are_input():
+        asked = _asked(options)
+        items = (
+            asked.items.resolve()
+        )  # what a symlink names lies in its own folder, and its URIs are relative to that
+        _check_out(options, asked.items, home)
+        stack = read_stack(stack_root())
+        folder = items if items.is_dir() else items.parent
+        mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[folder], roots=options.roots)
+        slash = "/" if items.is_dir() else ""
+        uri = mounts.uri_of(items).rstrip("/") + slash
+        with _naming(uri, f"{asked.items}{slash}"):
+            if items.is_file():
+                pin_items(mounts.storage(), uri)
+            with waiting(console, "preparing the model", quiet=options.quiet):
+                bundle = bundles.prepare(asked.model, cache_dir() / "bundles")
+            reference = bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"]))
+            manifest = msgspec.structs.replace(asked.manifest, items=uri, model=reference)
+            start = {"manifest": msgspec.to_builtins(manifest), "resume": True}
+            held = _job(options, home, mounts, stack, start)
+    return Prepared(stack, mounts, start | ({"run": held.run} if held.run else {}), held, bundle.notes)
+
+
+def _job(
+    options: RunOptions, home: JobHome, mounts: Mounts, stack: Stack, start: Mapping[str, Any]
+) -> HeldJob:
+    """The job that this start is; raises `InputError` where OUT holds another."""
+    storage, models = mounts.storage(), stack.buckets["ModelBucket"]
+    base = pin_job(start, storage, model_bucket=models).job_id
+    held = home.job()
+    if held is None:
+        return HeldJob(base, base)
+    if held.base != base:
+        raise InputError(
+            f"{options.out}: holds another job ({held.job_id}), of other items, model or options;"
+            f" choose another --out, or remove that folder"
+        )
+    if not options.again:
+        return held
+    run = f"again-{time.time_ns():x}"
+    return HeldJob(base, pin_job({**start, "run": run}, storage, model_bucket=models).job_id, run)
+
+
+def _check_out(options: RunOptions, items: Path, home: JobHome) -> None:
+    if items.is_dir() and options.out.resolve().is_relative_to(items.resolve()):
+        raise InputError(
+            f"{options.out}: lies inside {items}, every file of which is an item; choose another --out"
+        )
+    if home.job() is None:
+        home.refuse_foreign_files()
+
+
+def _asked(options: RunOptions) -> _Asked:
+    """The manifest with the options over it, the model's path and the items' path."""
+    path, model = options.items, options.model
+    if not path.exists():
+        raise ItemsFileError(
+            f"{path}: no such file or folder; give an items file, a manifest (.json) or a folder"
+        )
+    words: dict[str, Any] = {}
+    items = path
+    if path.is_file() and path.suffix.lower() == ".json":
+        given = read_manifest(path.read_bytes(), str(path), _BESIDE)
+        words = msgspec.to_builtins(given)
+        items = _items_beside(path, given.items)
+        model = model or _model_beside(path, given.model)
+    if model is None:
+        raise InputError(
+            f"{path}: which model? give --model DIR (a bundle, a SavedModel folder or a .keras file)"
+        )
+    named = {"items": "items", "model": "model"}  # paths; `prepare` puts a URI and a reference in their place
+    over = _over(options)
+    for key, value in over.items():
+        read_manifest({**named, key: value}, _FLAGS[key], _BESIDE)
+    return _Asked(read_manifest({**words, **over, **named}, str(path), _BESIDE), model, items)
+
+
+def _over(options: RunOptions) -> dict[str, Any]:
+    """What the options say, by the manifest's keys."""
+    batch_size: str | int | None = options.batch_size
+    if isinstance(batch_size, str) and batch_size.removeprefix("-").isdecimal():
+        batch_size = int(batch_size)
+    said = {
+        "batch_size": batch_size,
+        "max_concurrency": options.max_concurrency,
+        "runtime": options.runtime,
+        "tolerated_failure_percentage": options.tolerate,
+        "name": options.name,
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _items_beside(manifest: Path, items: str) -> Path:
+    if not items.startswith(_BESIDE):
+        raise ManifestError(
+            f'{manifest}: "items" is {items}, which is not on this machine; name a file beside the manifest'
+        )
+    path = manifest.parent / items.removeprefix(_BESIDE)
+    if not path.exists():
+        raise ManifestError(f'{manifest}: "items" names {path}, which does not exist; correct the name')
+    return path
+
+
+def _model_beside(manifest: Path, model: str) -> Path:
+    path = manifest.parent / model
+    if not path.exists():
+        raise ManifestError(
+            f'{manifest}: "model" is {model!r}, but there is no {path}; give --model DIR for a run on this machine'
+        )
+    return path
+
+
+@contextmanager
+def _naming(uri: str, items: str) -> Iterator[None]:
+    """Name the items in messages as the person did, not by the URI that stands for them."""
+    try:
+        yield
+    except InputError as error:
+        if uri not in str(error):
+            raise
+        raise type(error)(str(error).replace(uri, items)) from error
+
+
+@contextmanager
+def _unusable_paths_are_input() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE or not error.filename:
+            raise
+        remedy = "check the path and its permissions"
+        if Path(error.filename).is_relative_to(cache_dir()):
+            remedy = f"prepared models are kept there; set {CACHE_DIR} to a folder that can be written to"
+        raise InputError(f"{error.filename}: {error.strerror}; {remedy}") from error

@@ -1,0 +1,219 @@
+"""`LocalCloud` without processes: the shipped definition and the four stages, in the process of the test.
+
+PredictBatch is the real one with `FakeModel`, so the command around it can be tested without TensorFlow and in
+fractions of a second. Everything lies in the same folders as it would with processes.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from fake_model import Died, FakeModel, KeptModel
+from fanwise.aggregation import aggregate_results
+from fanwise.errors import BadUri, FanwiseError, LocationError
+from fanwise.failures import handle_failure
+from fanwise.model.bundle import BundleFile, Digest, digest_of, sha256_of
+from fanwise.model.model import Row
+from fanwise.model.signature import Signature, TensorSpec
+from fanwise.planning import plan_job
+from fanwise.prediction.batch import Environment, Request, predict_batch
+from fanwise.prediction.pipeline import Pipeline
+from fanwise_local.clock import Clock
+from fanwise_local.mounts import Mounts
+from fanwise_local.states.definition import parse_definition
+from fanwise_local.states.errors import StatesError
+from fanwise_local.states.executions import Execution, StateMachine
+from fanwise_local.states.observer import Observer
+from fanwise_local.states.payloads import JSON
+from fanwise_local.template import Stack
+
+TIMEOUT_S, MEMORY_MB = 120.0, 1769
+
+
+class Arithmetic(FakeModel):
+    """`FakeModel`, to which a URI that leads nowhere is the item's fault, as it is to a real one."""
+
+    def encode(
+        self,
+        inputs: Mapping[str, msgspec.Raw],
+        uri: str | None,
+        read: Callable[[str], bytes],
+        resolve_uri: Callable[[str], str],
+    ) -> Row:
+        try:
+            return super().encode(inputs, uri, read, resolve_uri)
+        except LocationError as error:
+            raise BadUri(str(error)) from error
+
+
+@dataclass
+class Machine:
+    """The machine that a test's clouds run on: what its functions do, and what they were asked to do."""
+
+    model: FakeModel = field(default_factory=Arithmetic)
+    load_fails: Exception | None = None
+    before_call: Callable[[str], None] = lambda function: None
+    calls: list[str] = field(default_factory=list)  # function names, in order
+    clouds: int = 0
+    environments: list[int | None] = field(default_factory=list)  # as each cloud was told
+
+    def cloud(
+        self,
+        stack: Stack,
+        *,
+        work_dir: Path,
+        mounts: Mounts,
+        environments: int | None,
+        observer: Observer,
+    ) -> "CloudInProcess":
+        """In place of `LocalCloud`."""
+        self.clouds += 1
+        self.environments.append(environments)
+        return CloudInProcess(self, stack, mounts, environments or 2, observer)
+
+
+class CloudInProcess:
+    """One cloud, from `async with` to its end."""
+
+    def __init__(
+        self, machine: Machine, stack: Stack, mounts: Mounts, environments: int, observer: Observer
+    ) -> None:
+        self._machine = machine
+        self._storage = mounts.storage()
+        self._models, self._results = stack.buckets["ModelBucket"], stack.buckets["ResultsBucket"]
+        self._names = {function.arn: name for name, function in stack.functions.items()}
+        self._slots = asyncio.Semaphore(environments)
+        self._pipeline = Pipeline(self._storage, threads=2)
+        self._environment = Environment(
+            self._storage,
+            KeptModel(self._storage, machine.model, machine.load_fails),
+            self._pipeline,
+            self._results,
+        )
+        self._invocations = 0
+        self._machine_of_states = StateMachine(
+            parse_definition(stack.definition, stack.substitutions),
+            arn=stack.state_machine_arn,
+            services=self,
+            clock=Clock(),
+            observer=observer,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pipeline._pool.shutdown()
+
+    def start_execution(self, execution_input: JSON) -> Execution:
+        """As LocalCloud does."""
+        return self._machine_of_states.start_execution(execution_input)
+
+    async def get_object(self, bucket: str, key: str) -> bytes:
+        """For the ItemReader."""
+        return self._storage.read(f"s3://{bucket}/{key}")
+
+    async def put_object(self, bucket: str, key: str, body: bytes) -> None:
+        """For the ResultWriter."""
+        self._storage.write(f"s3://{bucket}/{key}", body)
+
+    async def call(self, resource: str, arguments: JSON) -> JSON:
+        """A Task's resource."""
+        arguments = json.loads(json.dumps(arguments))
+        match resource.rpartition(":")[2]:
+            case "sendMessage":
+                return {"MessageId": "m"}
+            case "putEvents":
+                return {"FailedEntryCount": 0}
+        name = self._names[arguments["FunctionName"]].removesuffix("Function")
+        async with self._slots:
+            await asyncio.sleep(0)
+            return {"StatusCode": 200, "Payload": self._invoke(name, arguments["Payload"])}
+
+    def _invoke(self, name: str, payload: JSON) -> JSON:
+        self._machine.calls.append(name)
+        try:
+            self._machine.before_call(name)
+            return json.loads(json.dumps(self._answer(name, payload)))
+        except Died as death:
+            cause = {"errorType": death.error, "errorMessage": "RequestId: 1-2 Error: Runtime exited"}
+            raise StatesError(death.error, json.dumps(cause)) from death
+        except FanwiseError as error:
+            cause = {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": []}
+            raise StatesError(type(error).__name__, json.dumps(cause)) from error
+
+    def _answer(self, name: str, payload: JSON) -> JSON:
+        self._invocations += 1
+        request_id = f"{self._invocations:08x}-0000-4000-8000-{time.time_ns() % 10**12:012d}"
+        match name:
+            case "PlanJob":
+                return plan_job(
+                    payload, self._storage, model_bucket=self._models, results_bucket=self._results
+                )
+            case "PredictBatch":
+                request = Request(
+                    request_id=request_id,
+                    started=time.monotonic(),
+                    time_left_s=lambda: TIMEOUT_S,
+                    init_ms=500.0,
+                    cold=self._invocations == 1,
+                )
+                return predict_batch(payload, self._environment, request)
+            case "HandleFailure":
+                return handle_failure(
+                    payload,
+                    self._storage,
+                    results_bucket=self._results,
+                    timeout_s=TIMEOUT_S,
+                    request_id=request_id,
+                )
+            case "AggregateResults":
+                return aggregate_results(
+                    payload, self._storage, results_bucket=self._results, memory_mb=MEMORY_MB
+                )
+        raise AssertionError(name)
+
+
+def write_bundle(folder: Path, weights: str = "as they are") -> Path:
+    """A bundle that is made already, of the model that `FakeModel` stands for; other weights, another digest."""
+    folder.mkdir(parents=True)
+    (folder / "weights.txt").write_text(weights)
+    sha256 = sha256_of(folder / "weights.txt")
+    digest = Digest(
+        digest=digest_of({"weights.txt": sha256}),
+        files={"weights.txt": BundleFile(sha256, len(weights))},
+        runtimes=("tensorflow",),
+        signature=Signature(
+            {"order": TensorSpec("string", (None,)), "x": TensorSpec("float32", (None,))},
+            {"y": TensorSpec("float32", (None,))},
+        ),
+        prepared_by="a test",
+    )
+    (folder / "digest.json").write_bytes(msgspec.json.encode(digest))
+    return folder
+
+
+def item(x: int, order: str = "", **more: Any) -> dict[str, Any]:
+    """An item of `FakeModel`."""
+    return {"inputs": {"x": x} | ({"order": order} if order else {}), **more}
+
+
+def write_items(path: Path, items: list[dict[str, Any]]) -> Path:
+    """An items file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(one) + "\n" for one in items))
+    return path
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What a JSONL file holds."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
