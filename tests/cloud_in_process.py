@@ -59,7 +59,9 @@ class Machine:
 
     model: FakeModel = field(default_factory=Arithmetic)
     load_fails: Exception | None = None
-    before_call: Callable[[str], None] = lambda function: None
+    before_call: Callable[[str], bool | None] = lambda function: (
+        None
+    )  # True: the call hangs until it is stopped
     calls: list[str] = field(default_factory=list)  # function names, in order
     clouds: int = 0
     environments: list[int | None] = field(default_factory=list)  # as each cloud was told
@@ -136,19 +138,19 @@ class CloudInProcess:
                 return {"FailedEntryCount": 0}
         name = self._names[arguments["FunctionName"]].removesuffix("Function")
         async with self._slots:
-            await asyncio.sleep(0)
+            self._machine.calls.append(name)
+            if self._machine.before_call(name):
+                await asyncio.Event().wait()
             return {"StatusCode": 200, "Payload": self._invoke(name, arguments["Payload"])}
 
     def _invoke(self, name: str, payload: JSON) -> JSON:
-        self._machine.calls.append(name)
         try:
-            self._machine.before_call(name)
             return json.loads(json.dumps(self._answer(name, payload)))
         except Died as death:
             cause = {"errorType": death.error, "errorMessage": "RequestId: 1-2 Error: Runtime exited"}
             raise StatesError(death.error, json.dumps(cause)) from death
         except FanwiseError as error:
-            cause = {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": []}
+            cause = {"errorType": type(error).__name__, "errorMessage": str(error)}
             raise StatesError(type(error).__name__, json.dumps(cause)) from error
 
     def _answer(self, name: str, payload: JSON) -> JSON:

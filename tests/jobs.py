@@ -128,7 +128,8 @@ class JobCloud:
         self._invocations = 0
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and what hangs in them."""
+        self.model.release.set()
         self.environment.pipeline._pool.shutdown()
 
     def put_items(self, name: str, data: bytes) -> str:

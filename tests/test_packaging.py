@@ -1,5 +1,6 @@
 """The wheel: it carries all that `fanwise run` and `fanwise demo` need, and works away from the clone."""
 
+import json
 import os
 import subprocess
 import sys
@@ -158,3 +159,21 @@ def test_the_command_starts_in_an_empty_folder(
     assert done.returncode == 0
     assert "demo" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fanwise_run_works_in_an_empty_folder(
+    installed_wheel: InstalledWheel, digits_example: Path, tmp_path: Path
+) -> None:
+    """A job over the wheel's own template, definition and handlers, with nothing of the clone in sight."""
+    items = digits_example / "items.jsonl"
+    words = ("run", items, "--model", digits_example / "model", "--out", "results", "--json")
+    done = installed_wheel.run("fanwise", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    total = len(items.read_bytes().splitlines())
+    assert summary["items"]["predicted"] == total
+    lines = [json.loads(line) for line in (tmp_path / "results/predictions.jsonl").read_bytes().splitlines()]
+    assert [line["index"] for line in lines] == list(range(total))
+    right = sum(line["prediction"]["scores"][0]["label"] == str(line["item"]["label"]) for line in lines)
+    assert right / total > 0.97
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]

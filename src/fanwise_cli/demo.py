@@ -51,8 +51,7 @@ def run_demo(folder: Path, *, as_json: bool, console: JobConsole) -> int:
     """Train if need be, run, and print accuracy, throughput and where the results are; answers the exit code."""
     data, out = folder / "data", folder / "out"
     if not (data / "items.jsonl").exists():
-        console.tell("Training a small Keras CNN on scikit-learn's handwritten digits (once) …")
-        _train(data)
+        _train(data, console)
     options = RunOptions(
         items=data / "items.jsonl",
         model=data / "model",
@@ -70,10 +69,11 @@ def _further(out: Path) -> dict[str, str]:
         return {"accuracy": f"{100 * accuracy(lines):.2f} % on scans that the model has not seen"}
 
 
-def _train(data: Path) -> None:
+def _train(data: Path, console: JobConsole) -> None:
     """Run the example's training in a process of its own: TensorFlow stays out of the command's."""
     if find_spec("sklearn") is None:
         raise InputError("the demo needs scikit-learn: pip install 'fanwise[demo]'")
+    console.tell("Training a small Keras CNN on scikit-learn's handwritten digits (once) …")
     example = next(path for path in (_IN_WHEEL, stack_root() / EXAMPLE) if path.exists())
     done = subprocess.run(  # noqa: S603 - our own example
         [sys.executable, str(example), str(data)],

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TaskID
 from rich.table import Column
 from rich.text import Text
 
@@ -100,6 +100,7 @@ class JobProgress(Observer):
         self.phase = "planning"
         self._done_before = 0  # by a command that was interrupted
         self._first_started: float | None = None
+        self._first_round = 0
         self._last_ended = 0.0
         self._last_line = clock()
         self._bar: Progress | None = None
@@ -107,9 +108,9 @@ class JobProgress(Observer):
 
     def __enter__(self) -> Self:
         if not self._quiet and self._console.is_interactive:
-            self._bar = Progress(
-                *_columns(self, self._console.width), console=self._console, transient=True, expand=True
-            )
+            is_wide = self._console.width >= WIDE_COLUMNS
+            columns = _columns(self, is_wide=is_wide)
+            self._bar = Progress(*columns, console=self._console, transient=True, expand=is_wide)
             self._task = self._bar.add_task("", total=None)
             self._bar.start()
         return self
@@ -133,13 +134,14 @@ class JobProgress(Observer):
 
     def _round_begins(self, round_: dict[str, Any]) -> None:
         if self._first_started is None:
-            self._first_started = self._clock()
+            self._first_started, self._first_round = self._clock(), round_["round"]
             self.total = self._ledger.total()
             self._done_before = self.done = round_["decided"]
             if self.done:
                 self.dead_lettered = self._ledger.dead_lettered()
         self.done = max(self.done, round_["decided"])
-        again = f" (round {round_['round'] + 1})" if round_["round"] else ""
+        rounds = round_["round"] - self._first_round  # in this command: one that goes on begins at its first
+        again = f" (round {rounds + 1})" if rounds else ""
         self._show(("predicting" if self.done > self._done_before else "loading the model") + again)
 
     def child_ended(self, map_run: MapRun, child: Child) -> None:
@@ -198,15 +200,15 @@ class _Words(ProgressColumn):
         return Text(self._words(), self._style if isinstance(self._style, str) else self._style())
 
 
-def _columns(job: JobProgress, width: int) -> list[ProgressColumn]:
-    """What the bar says, by how much a line of `width` holds."""
+def _columns(job: JobProgress, *, is_wide: bool) -> list[ProgressColumn]:
+    """What the bar says; on a narrow terminal in fewer words, and without the bar."""
     spinner = SpinnerColumn()
     phase = _Words(lambda: job.phase)
     left = _Words(lambda: job.time_left, "progress.remaining")
-    if width < WIDE_COLUMNS:
+    if not is_wide:
         done = _Words(lambda: f"{job.done:,}/{job.total:,}" if job.total else "", "progress.download")
         dead = _Words(lambda: f"{job.dead_lettered:,} dead" if job.dead_lettered else "", "red")
-        return [spinner, phase, done, left, dead, TextColumn("", table_column=Column(ratio=1))]
+        return [spinner, phase, done, left, dead]
     return [
         spinner,
         phase,

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,14 @@ def _say_interrupted(console: JobConsole, progress: JobProgress, *, again: bool)
 
 
 class _LogFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk, is not worth a traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # of opening it
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """A log that cannot be written, on a full disk, is not worth a traceback."""
+        pass
 
 
 @contextmanager

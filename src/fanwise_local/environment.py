@@ -117,7 +117,7 @@ class Environment:
             init_ms = (loop.time() - began_s) * 1000
         began_s = loop.time()
         deadline_s = began_s + self.function.timeout_s
-        end = Polled() if self.is_warm else await self._init(deadline_s)
+        end = Polled() if self._is_asking else await self._init(deadline_s)
         if isinstance(end, Polled):
             end = await self._run(request_id, event, deadline_s)
         payload, fault = self._told(end, request_id)
@@ -130,6 +130,7 @@ class Environment:
         One that dies after its answer takes nothing with it: the next event gets a new process.
         """
         if self._process is None or not self._process.is_alive:
+            self._is_asking = False
             return False
         if not self._is_asking:
             deadline_s = asyncio.get_running_loop().time() + self.function.timeout_s

@@ -145,9 +145,10 @@ def test_a_line_of_40_mb_dies_without_being_read_whole(cloud: JobCloud) -> None:
 
 
 def test_an_entry_that_was_decided_meanwhile_is_left_as_it_is(cloud: JobCloud) -> None:
-    round_, (entry,) = planned(cloud, cloud.put_items("i.jsonl", b'{"inputs": {"x": 1}}\n' * 3))
-    payload = {"job_id": round_.job_id, "entry": msgspec.to_builtins(entry)}
-    cloud.predict(payload)
+    uri = cloud.put_items("i.jsonl", b'{"inputs": {"x": 1}}\n' * 3)
+    round_, (entry,) = planned(cloud, uri)
+    cloud.predict({"job_id": round_.job_id, "entry": msgspec.to_builtins(entry)})
+    cloud.storage.delete(uri)  # nor are its items looked at
     commit = handled(cloud, round_.job_id, entry)
     assert (commit.predicted, commit.died) == (3, None)
 

@@ -287,10 +287,19 @@ def test_items_that_changed_since_the_plan_are_never_predicted(cloud: JobCloud, 
     assert job.objects() == []
 
 
-def test_an_entry_that_is_not_what_its_bytes_hold_is_refused(cloud: JobCloud) -> None:
+@pytest.mark.parametrize("count", [3, 5])
+def test_an_entry_that_is_not_what_its_bytes_hold_is_refused(cloud: JobCloud, count: int) -> None:
     job = Planned(cloud, [""] * 4)
-    with pytest.raises(ItemsChanged, match="planned with 5 items and its bytes hold 4"):
-        job.predict(msgspec.structs.replace(job.entries[0], count=5))
+    with pytest.raises(ItemsChanged, match=f"planned with {count} items and its bytes hold 4"):
+        job.predict(msgspec.structs.replace(job.entries[0], count=count))
+    assert job.objects() == []
+
+
+def test_a_dead_letter_says_how_often_it_was_tried(cloud: JobCloud) -> None:
+    job = Planned(cloud, ["NotFound"])
+    job.predict(msgspec.structs.replace(job.entries[0], attempt=3))
+    (row,) = job.lines(job.commit(), "failures")
+    assert row["failure"]["attempts"] == 3
 
 
 def test_a_probe_keeps_nothing(cloud: JobCloud) -> None:
@@ -331,7 +340,6 @@ def test_a_probe_without_time_says_nothing_of_the_model(cloud: JobCloud) -> None
     job = Planned(cloud, ["hang"])
     probe = {"job_id": job.round.job_id, "probe": msgspec.to_builtins(job.entries[0])}
     assert cloud.predict(probe, time_left_s=lambda: 1.0) == {"probed": 0, "failed": 0}
-    cloud.model.release.set()
 
 
 def test_load_only_loads_and_reads_no_item(cloud: JobCloud) -> None:

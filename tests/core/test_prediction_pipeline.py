@@ -1,5 +1,6 @@
 """The pipeline: order, overlap, bounded look-ahead, deadlines, and nothing left at work behind."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -55,6 +56,14 @@ def pipeline(storage: Storage) -> Iterator[Pipeline]:
     made = Pipeline(storage, threads=THREADS)
     yield made
     made._pool.shutdown()
+
+
+@pytest.fixture
+def model() -> Iterator[FakeModel]:
+    """With mini-batches of four; what hangs in it is let go when the test ends, however it ends."""
+    made = FakeModel(4)
+    yield made
+    made.release.set()
 
 
 def forever() -> float:
@@ -176,8 +185,9 @@ def test_a_mini_batch_that_would_not_be_done_in_time_is_not_begun(pipeline: Pipe
     assert len(list(pipeline.run(items(8), model, counting_down(60, 60, 40, 40, 40, 40, 20)))) == 8
 
 
-def test_a_row_that_hangs_does_not_hold_the_invocation_past_its_time(pipeline: Pipeline) -> None:
-    model = FakeModel(4)
+def test_a_row_that_hangs_does_not_hold_the_invocation_past_its_time(
+    pipeline: Pipeline, model: FakeModel
+) -> None:
     model._on_predict = lambda: wait_until(lambda: "5" in model.encoded)
     began = time.monotonic()
     run = pipeline.run(items(20, _5="hang"), model, lambda: began + 0.3 - time.monotonic())
@@ -188,16 +198,33 @@ def test_a_row_that_hangs_does_not_hold_the_invocation_past_its_time(pipeline: P
     # The four before it as a mini-batch, the one beside it alone; had it waited, this would not end.
     assert told(outcomes) in ([1.0, 3.0, 5.0, 7.0], [1.0, 3.0, 5.0, 7.0, 9.0])
     assert model.encoding == 1
-    # The thread that hangs is given up: the next invocation has all of them.
-    assert len(list(pipeline.run(items(20), FakeModel(4), forever))) == 20
-    model.release.set()
 
 
-def test_first_rows_that_hang_end_it_before_anything_is_done(pipeline: Pipeline) -> None:
-    model = FakeModel(4)
+def test_threads_that_hang_are_given_up_and_the_next_invocation_has_as_many(
+    pipeline: Pipeline, model: FakeModel
+) -> None:
+    with pytest.raises(OutOfTime):
+        list(pipeline.run(items(THREADS, **{f"_{i}": "hang" for i in range(THREADS)}), model, lambda: 0.05))
+    assert len(list(pipeline.run(items(20), FakeModel(4), lambda: 60.0))) == 20
+
+
+def test_a_row_at_work_is_waited_for_before_an_exception_leaves(
+    pipeline: Pipeline, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanwise.prediction.pipeline.LEAVE_S", 60)
+    model.mini_batch = 1
+    model._on_predict = lambda: wait_until(lambda: "1" in model.encoded)
+    timer = threading.Timer(0.1, model.release.set)
+    with pytest.raises(ModelError):
+        timer.start()
+        list(pipeline.run(items(2, _0="ModelError", _1="hang"), model, forever))
+    assert model.encoding == 0
+    timer.join()
+
+
+def test_first_rows_that_hang_end_it_before_anything_is_done(pipeline: Pipeline, model: FakeModel) -> None:
     with pytest.raises(OutOfTime):
         list(pipeline.run(items(8, _0="hang"), model, lambda: 0.05))
-    model.release.set()
 
 
 @pytest.mark.parametrize(

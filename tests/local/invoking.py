@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,6 +81,12 @@ def is_running(pid: int) -> bool:
         return sys.platform != "linux"
 
 
+def until_ended(pid: int) -> None:
+    """Wait for the end of a child, with all its threads, without letting the event loop run."""
+    with suppress(ChildProcessError):  # collected already
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 async def until_gone(pid: int) -> None:
     """Wait for the end of a process."""
     deadline_s = time.monotonic() + GUARD_S
@@ -88,9 +95,9 @@ async def until_gone(pid: int) -> None:
         await asyncio.sleep(0.005)
 
 
-async def until_exists(path: Path) -> None:
-    """Wait for a file that a handler makes."""
+async def until_written(path: Path) -> None:
+    """Wait for a file that a handler makes, and for what it writes there."""
     deadline_s = time.monotonic() + GUARD_S
-    while not path.exists():
+    while not path.exists() or path.stat().st_size == 0:
         assert time.monotonic() < deadline_s, f"{path} has not come"
         await asyncio.sleep(0.005)

@@ -15,7 +15,7 @@ from fanwise_local.states.executions import Execution
 from fanwise_local.states.observer import Observer
 from fanwise_local.template import Stack, read_stack, stack_root
 
-from .invoking import FOLDERS, is_running, run, until_exists
+from .invoking import FOLDERS, is_running, run, until_written
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_leaving_the_cloud_stops_its_executions_and_leaves_nothing(stack: Stack,
     async def main() -> None:
         async with cloud_of(stack, tmp_path, observer=Ends()) as cloud:
             execution = cloud.start_execution({"entries": 4, "hang": [0, 1, 2, 3]})
-            await until_exists(job_folder(stack, tmp_path) / "hangs")
+            await until_written(job_folder(stack, tmp_path) / "hangs")
             pids = cloud.functions.pids()
             assert pids
         assert execution.status == "ABORTED"
@@ -114,7 +114,7 @@ def test_a_cancelled_or_failing_caller_leaves_nothing_either(stack: Stack, tmp_p
     async def caller() -> None:
         async with cloud_of(stack, tmp_path) as cloud:
             cloud.start_execution({"entries": 1, "hang": [0]})
-            await until_exists(job_folder(stack, tmp_path) / "hangs")
+            await until_written(job_folder(stack, tmp_path) / "hangs")
             pids.extend(cloud.functions.pids())
             await asyncio.Event().wait()
 
@@ -135,7 +135,7 @@ def test_a_stopped_execution_frees_its_functions_for_the_next(stack: Stack, tmp_
     async def main() -> None:
         async with cloud_of(stack, tmp_path, environments=1) as cloud:
             first = cloud.start_execution({"entries": 1, "hang": [0]})
-            await until_exists(job_folder(stack, tmp_path) / "hangs")
+            await until_written(job_folder(stack, tmp_path) / "hangs")
             first.stop()
             await first.wait()
             second = await cloud.start_execution({"entries": 2}).wait()

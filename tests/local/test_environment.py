@@ -19,7 +19,17 @@ from fanwise_local.environment import Environment, EnvironmentClosed, InvokeResu
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.template import Function
 
-from .invoking import answer, encoded, is_running, linux_only, made, run, until_exists, until_gone
+from .invoking import (
+    answer,
+    encoded,
+    is_running,
+    linux_only,
+    made,
+    run,
+    until_ended,
+    until_written,
+    until_gone,
+)
 
 
 @asynccontextmanager
@@ -201,7 +211,7 @@ def test_one_that_dies_after_its_answer_costs_no_later_event(tmp_path: Path) -> 
     async def main() -> None:
         async with environment_of(made(), tmp_path) as environment:
             pid = answer(await environment.invoke(encoded("die after the answer")))
-            await until_gone(pid)
+            until_ended(pid)  # and the loop, which stands still, has not heard of it
             after = await environment.invoke(TELL)
             assert after.cold
             assert answer(after)["pid"] != pid
@@ -373,7 +383,7 @@ def test_a_cancelled_invocation_ends_the_process_and_the_next_gets_a_new_one(tmp
             at_work = tmp_path / "at work"
             event = encoded("wait", {"at_work": str(at_work), "until": str(tmp_path / "never")})
             task = asyncio.create_task(environment.invoke(event))
-            await until_exists(at_work)
+            await until_written(at_work)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -390,7 +400,7 @@ def test_a_cancellation_in_the_middle_of_init_leaves_the_environment_usable(tmp_
         function = made("initialising", variables={"INIT": "sleep once:60"})
         async with environment_of(function, tmp_path, init_limit_s=60) as environment:
             task = asyncio.create_task(environment.invoke(b"{}"))
-            await until_exists(tmp_path / "tmp" / "inits")
+            await until_written(tmp_path / "tmp" / "inits")
             pid = environment.pid
             assert pid is not None
             task.cancel()
@@ -413,7 +423,7 @@ def test_closing_does_not_wait_for_an_invocation(tmp_path: Path, moment: str) ->
             made_first, event = tmp_path / "tmp" / "inits", b"{}"
         async with environment_of(function, tmp_path, init_limit_s=120) as environment:
             task = asyncio.create_task(environment.invoke(event))
-            await until_exists(made_first)
+            await until_written(made_first)
             pid = environment.pid
             assert pid is not None
             await environment.close()
@@ -462,7 +472,7 @@ asyncio.run(main())
     at_work = tmp_path / "at work"
     arguments = [sys.executable, "-c", code, str(made().task_root), str(tmp_path / "tmp"), str(at_work)]
     with subprocess.Popen(arguments) as cloud:
-        run(until_exists(at_work))
+        run(until_written(at_work))
         pid = int(at_work.read_text())
         assert is_running(pid)
         cloud.kill()  # in the middle of an invocation: a process that waited for one would see its port close

@@ -20,7 +20,7 @@ from fanwise_local.functions import (
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.template import Function, read_stack, stack_root
 
-from .invoking import answer, is_running, made, run, until_exists, until_gone
+from .invoking import answer, is_running, made, run, until_written, until_gone
 
 
 @asynccontextmanager
@@ -104,7 +104,7 @@ def test_a_function_whose_environments_are_all_at_work_holds_up_no_other(tmp_pat
         small = made(name="small")
         async with service_of(made(), small, work_dir=tmp_path, environments=1) as service:
             large = asyncio.create_task(service.invoke("obedient", waiting(tmp_path, "large")))
-            await until_exists(tmp_path / "large")
+            await until_written(tmp_path / "large")
             assert answer(await service.invoke("small", deed("echo", 5))) == 5
             assert not large.done()
             (tmp_path / "large.go").touch()
@@ -117,7 +117,7 @@ def test_one_that_is_cancelled_while_it_waits_takes_no_turn(tmp_path: Path) -> N
     async def main() -> None:
         async with service_of(work_dir=tmp_path, environments=1) as service:
             first = asyncio.create_task(service.invoke("obedient", waiting(tmp_path, "first")))
-            await until_exists(tmp_path / "first")
+            await until_written(tmp_path / "first")
             path = tmp_path / "order"
             second, third = (
                 asyncio.create_task(
@@ -140,7 +140,7 @@ async def two_at_work(service: FunctionService, folder: Path, last: str) -> dict
     """Has `a` and `b` at work at once, then lets them end, `last` last; their processes by name."""
     tasks = {name: asyncio.create_task(service.invoke("obedient", waiting(folder, name))) for name in "ab"}
     for name in tasks:
-        await until_exists(folder / name)
+        await until_written(folder / name)
     for name in sorted(tasks, key=lambda name: name == last):
         (folder / f"{name}.go").touch()
         await tasks[name]
@@ -253,7 +253,7 @@ def test_closing_ends_what_is_at_work_and_what_waits_and_what_is_idle(tmp_path: 
         async with service_of(made(), idle, unused, work_dir=tmp_path, environments=1) as service:
             await service.invoke("idle", deed("tell"))
             at_work = asyncio.create_task(service.invoke("obedient", waiting(tmp_path, "a")))
-            await until_exists(tmp_path / "a")
+            await until_written(tmp_path / "a")
             waits = asyncio.create_task(service.invoke("obedient", deed("tell")))
             await asyncio.sleep(0)
             pids = service.pids()
