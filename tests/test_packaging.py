@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -177,3 +178,20 @@ def test_fanwise_run_works_in_an_empty_folder(
     right = sum(line["prediction"]["scores"][0]["label"] == str(line["item"]["label"]) for line in lines)
     assert right / total > 0.97
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_fanwise_run_uses_the_stack_of_the_wheel(
+    installed_wheel: InstalledWheel, digits_example: Path, tmp_path: Path
+) -> None:
+    """The installed template and handler are changed, and that shows. The last test: the wheel stays changed."""
+    stack = installed_wheel.site_packages / "fanwise_local/stack"
+    template, handler = stack / "template.yaml", stack / "lambdas/predict_batch/handler.py"
+    template.write_text(template.read_text().replace("Default: 1769", "Default: 1771"))
+    with handler.open("a") as file:
+        file.write('\nimport os\nprint("changed, MB:", os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])\n')
+    (tmp_path / "items.jsonl").write_text('{"uri": "scan.png"}\n')
+    shutil.copy(next((digits_example / "scans").iterdir()), tmp_path / "scan.png")
+    words = ("run", "items.jsonl", "--model", digits_example / "model", "--out", "results")
+    done = installed_wheel.run("fanwise", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "changed, MB: 1771" in (tmp_path / "results/.fanwise/logs/PredictBatchFunction.log").read_text()

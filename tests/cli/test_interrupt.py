@@ -241,6 +241,12 @@ def wait_until_gone(folder: Path) -> None:
     raise AssertionError(f"still there: {processes_of(folder)}")
 
 
+def prepares(pid: int) -> bool:
+    """Whether a process has one below it that makes a bundle."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return any(b"prepare_bundle" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+
+
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_the_model_is_prepared(made_models: Path, tmp_path: Path, number: int) -> None:
@@ -248,7 +254,7 @@ def test_interrupted_while_the_model_is_prepared(made_models: Path, tmp_path: Pa
     cache = tmp_path / "cache"
     words = real_words(items, made_models / "tabular", tmp_path / "out")
     with started(*words, env=os.environ | {"FANWISE_CACHE_DIR": str(cache)}) as process:
-        wait_until(lambda: any(cache.glob("bundles/.writing-*")), process)
+        wait_until(lambda: prepares(process.pid), process)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")

@@ -27,8 +27,8 @@ from .invoking import (
     made,
     run,
     until_ended,
-    until_written,
     until_gone,
+    until_written,
 )
 
 

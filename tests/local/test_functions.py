@@ -20,7 +20,7 @@ from fanwise_local.functions import (
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.template import Function, read_stack, stack_root
 
-from .invoking import answer, is_running, made, run, until_written, until_gone
+from .invoking import answer, is_running, made, run, until_gone, until_written
 
 
 @asynccontextmanager
