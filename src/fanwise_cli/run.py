@@ -133,7 +133,7 @@ def _ended(options: RunOptions, summary: dict[str, Any], further: Callable[[], d
 def _say_interrupted(console: JobConsole, progress: JobProgress, *, again: bool) -> None:
     done = f"{progress.done:,} of {counted(progress.total, 'item')}" if progress.total else "nothing yet"
     same = "The same command, without --again," if again else "The same command"
-    console.tell(f"Interrupted. Done: {done}. {same} goes on from there.", "yellow")
+    console.tell(f"Interrupted. Done: {done}. {same} goes on from there.", "yellow", wrap=True)
 
 
 class _LogFile(logging.FileHandler):

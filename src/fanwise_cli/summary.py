@@ -10,6 +10,7 @@ from fanwise_cli.terminal import JobConsole
 
 MAX_ERRORS = 5  # kinds of dead letters that are listed
 
+_PATHS = ("results", "failures", "summary")  # the lines that a person copies from
 _MARK = {
     "SUCCEEDED": ("✔", "bold green"),
     "PARTIALLY_FAILED": ("!", "bold yellow"),
@@ -19,13 +20,14 @@ _MARK = {
 
 def print_summary(console: JobConsole, summary: dict[str, Any], out: Path, *, extra: dict[str, str]) -> None:
     """Print the verdict, what it took, and where the results are. `extra` are further lines, label → text."""
-    console.tell(_headline(summary))
+    console.tell(_headline(summary), wrap=True)
     if summary["reason"]:
-        console.tell("  " + " ".join(summary["reason"].split()), "red")
+        console.tell("  " + " ".join(summary["reason"].split()), "red", wrap=True)
     lines = {**extra, **_lines(summary, out)}
     width = max(map(len, lines))
     for label, value in lines.items():
-        console.tell(Text.assemble("  ", (label.ljust(width), "dim"), "  ", value))
+        line = Text.assemble("  ", (label.ljust(width), "dim"), "  ", value)
+        console.tell(line, wrap=label not in _PATHS)
 
 
 def lasted(seconds: float) -> str:

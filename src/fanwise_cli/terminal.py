@@ -18,9 +18,15 @@ class JobConsole(Console):
         self.quiet = True
         _to_nowhere(sys.stderr if self.stderr else sys.stdout)
 
-    def tell(self, text: str | Text, style: str = "") -> None:
-        """A line as it is: nothing in it is markup, and a path that is too long for the terminal stays whole."""
-        self.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
+    def tell(self, text: str | Text, style: str = "", *, wrap: bool = False) -> None:
+        """Print a line as it is: nothing in it is markup.
+
+        With `wrap` a narrow terminal gets it in several, cut between words; without, a long path stays whole, so
+        that it can be copied.
+        """
+        self.print(
+            Text(text, style) if isinstance(text, str) else text, soft_wrap=not (wrap and self.is_terminal)
+        )
 
 
 def for_people() -> JobConsole:

@@ -126,6 +126,12 @@ def test_a_path_stays_whole_on_a_narrow_terminal(width: int) -> None:
     assert "  results    results/of today/predictions.jsonl" in lines
 
 
+def test_words_stay_whole_on_a_narrow_terminal_and_lines_elsewhere() -> None:
+    narrow = printed(summary(), width=40, force_terminal=True, color_system=None).splitlines()
+    assert narrow[:2] == ["✔ SUCCEEDED  2,000 of 2,000 items ", "predicted in 10.0 s (199 items/s)"]
+    assert printed(summary(), width=40) == printed(summary(), width=400)
+
+
 def test_colours_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     assert "\x1b[1;32m✔ SUCCEEDED" in printed(summary(), force_terminal=True)
