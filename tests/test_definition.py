@@ -17,7 +17,7 @@ CHILD: dict[str, Any] = DEFINITION["States"]["PredictItems"]["ItemProcessor"]
 STACK = read_stack(ROOT)
 
 # What AWS itself raises: Step Functions' and Lambda's own names (concepts-error-handling, sfn-best-practices).
-AWS_PREFIXES = ("States.", "Lambda.", "Sandbox.", "Runtime.", "EventBridge.", "Sqs.")
+AWS_PREFIXES = ("States.", "Lambda.", "Sandbox.", "Runtime.", "EventBridge.", "SQS.")
 
 
 def every_state() -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -26,6 +27,7 @@ MODEL_PREFIX = "models/"
 DIGEST_FILE, CONTRACT_FILE, PROFILE_FILE = "digest.json", "model.json", "profile.json"
 FROZEN, SAVED_MODEL, KERAS_FILE = "frozen", "saved_model", "model.keras"
 MAX_NAMED = 10  # models that a message lists
+_RENAMES = 10  # tries to put a fetched bundle into its place, against others who do the same
 
 Runtime = Literal["tensorflow", "litert"]
 
@@ -118,13 +120,18 @@ def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
         made = Path(temporary, "bundle")
         _download(storage, ref, made)
-        if target.exists():
-            os.rename(target, Path(temporary, "broken"))
-        try:
-            os.rename(made, target)
-        except OSError:  # another process was first
-            if not _is_whole(target, ref.digest):
-                raise
+        for attempt in range(_RENAMES):
+            try:
+                os.rename(made, target)
+            except OSError:  # something is there: what another made, or what one left that died
+                if _is_whole(target, ref.digest):
+                    return target
+                if attempt == _RENAMES - 1:
+                    raise
+                with suppress(FileNotFoundError):  # another has moved it away
+                    os.rename(target, Path(temporary, f"broken-{attempt}"))
+            else:
+                return target
     return target
 
 
