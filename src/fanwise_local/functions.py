@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from fanwise.limits import VCPU_MB
 from fanwise_local.environment import INIT_LIMIT_S, Environment, EnvironmentClosed, InvokeResult
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.states.payloads import JSON, encode
 from fanwise_local.template import Function, Stack
 
-VCPU_MB = 1769  # of memory make one vCPU (configuration-memory)
 _CGROUP = Path("/sys/fs/cgroup")  # of a container; on the machine itself these files are not there
 
 

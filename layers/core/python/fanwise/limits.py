@@ -15,13 +15,13 @@ MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_IMAGE_PIXELS = 64 * 1024 * 1024
 
 # One invocation.
+VCPU_MB = 1769  # of memory make one vCPU (configuration-memory)
 MAX_ENTRY_BYTES = (
     32 * 1024 * 1024
 )  # of the items file, so that an entry fits in memory (one longer line aside)
 MAX_PART_BYTES = (
     256 * 1024 * 1024
 )  # of predictions and dead letters, before the rest is left to the next round
-TARGET_WORK_S = 20.0  # what `batch_size: auto` aims at, from a profile
 DEADLINE_RESERVE_S = 10.0  # kept free before the deadline, to write parts and commit
 AFTER_LOAD_S = 3.0  # that must be left when the model is loaded, to try a mini-batch and commit it
 MAX_REST_ENTRIES = 64  # that one invocation leaves over what it had no time for in

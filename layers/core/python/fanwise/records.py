@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from fanwise.limits import DEFAULT_CONCURRENCY
 from fanwise.storage import ObjectInfo
 
 
@@ -22,7 +23,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str
     name: str | None = None
     batch_size: int | Literal["auto"] = "auto"
-    max_concurrency: int = 1000
+    max_concurrency: int = DEFAULT_CONCURRENCY
     tolerated_failure_percentage: float = 100
     runtime: Literal["auto", "tensorflow", "litert"] = "auto"
 

@@ -17,9 +17,8 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from fanwise.errors import ModelError
+from fanwise.limits import VCPU_MB
 from fanwise.model.signature import TensorSpec
-
-VCPU_MB = 1769  # of memory (configuration-memory); a function gets its share of processors by it
 
 _MODULES = {"tensorflow": "fanwise.model.tensorflow_runtime"}
 _NOISE = (

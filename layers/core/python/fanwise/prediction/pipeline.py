@@ -14,8 +14,8 @@ from typing import Any
 
 from fanwise.errors import ItemError, StoreUnavailable
 from fanwise.items.parsing import Item
+from fanwise.limits import VCPU_MB
 from fanwise.model.model import Model
-from fanwise.model.runtime import VCPU_MB
 from fanwise.storage import Storage
 
 MINI_BATCHES_AHEAD = 3
