@@ -124,7 +124,8 @@ def test_counts_add_up_whatever_happens(
             commit = job.commit(entry)
             done = commit.predicted + commit.dead_lettered
             assert done + sum(rest.count for rest in commit.rest) == entry.count
-            assert done >= 1
+            set_apart = orders[entry.first] == "StoreUnavailable" and entry.attempt >= limits.ALONE_ATTEMPT
+            assert done >= 1 or (set_apart and commit.rest[0].count == 1 < entry.count)
             position, start, line = entry.first + done, None, None
             for rest in commit.rest:
                 assert rest.first == position
@@ -238,12 +239,55 @@ def test_a_slow_entry_leaves_as_many_entries_as_have_work_for_an_invocation(
         assert job.predict(entry)["predicted"] == entry.count
 
 
-def test_what_the_store_broke_off_is_left_in_one_entry(cloud: JobCloud) -> None:
+def test_what_the_store_broke_off_is_left_with_the_item_it_broke_at_alone(cloud: JobCloud) -> None:
     job = Planned(cloud, [*[""] * 7, "StoreUnavailable", *[""] * 12])
     assert job.predict() == {"entry": "000000", "predicted": 7, "dead_lettered": 0, "rest": 13}
-    (rest,) = job.commit().rest
+    alone, others = job.commit().rest
+    assert [(rest.entry, rest.first, rest.count, rest.attempt) for rest in (alone, others)] == [
+        ("000000.0", 7, 1, 2),
+        ("000000.1", 8, 12, 2),
+    ]
+    assert job.predict(others)["predicted"] == 12
+    with pytest.raises(StoreUnavailable):  # its second attempt
+        job.predict(alone)
+    third = msgspec.structs.replace(alone, attempt=3)
+    assert job.predict(third) == {"entry": "000000.0", "predicted": 0, "dead_lettered": 1, "rest": 0}
+    (row,) = job.lines(job.commit(third), "failures")
+    assert row["failure"] == {
+        "error": "UnreadableObject",
+        "message": "could not be read in 3 attempts; the last: 503 Slow Down",
+        "stage": "fetch",
+        "attempts": 3,
+        "line": 8,
+    }
+
+
+def test_a_first_item_that_is_not_to_be_had_is_set_apart_when_it_is_tried_again(cloud: JobCloud) -> None:
+    job = Planned(cloud, ["StoreUnavailable", *[""] * 5])
     with pytest.raises(StoreUnavailable):
-        job.predict(rest)
+        job.predict()
+    again = msgspec.structs.replace(job.entries[0], attempt=2)
+    assert job.predict(again) == {"entry": "000000", "predicted": 0, "dead_lettered": 0, "rest": 6}
+    assert [(rest.first, rest.count) for rest in job.commit().rest] == [(0, 1), (1, 5)]
+
+
+def test_one_object_that_is_never_to_be_had_costs_its_job_one_dead_letter() -> None:
+    cloud = JobCloud()
+    orders = [*[""] * 30, "StoreUnavailable", *[""] * 33]
+    lines = [json.dumps({"inputs": {"x": i, "order": order}}) for i, order in enumerate(orders)]
+    uri = cloud.put_items("items.jsonl", "\n".join(lines).encode())
+    execution = cloud.run(cloud.start({"items": uri, "batch_size": 16}))
+    cloud.close()
+    assert execution.status == "SUCCEEDED"
+    assert isinstance(execution.output, dict)
+    assert execution.output["items"] == {
+        "total": 64,
+        "predicted": 63,
+        "dead_lettered": 1,
+        "missing": 0,
+        "duplicated": 0,
+    }
+    assert execution.output["failures"] == {"UnreadableObject": 1}
 
 
 def test_first_items_that_hang_are_worth_another_attempt(cloud: JobCloud) -> None:

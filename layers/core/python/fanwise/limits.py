@@ -27,6 +27,10 @@ AFTER_LOAD_S = 3.0  # that must be left when the model is loaded, to try a mini-
 MAX_REST_ENTRIES = 64  # that one invocation leaves over what it had no time for in
 PROBE_ITEMS = 8
 PROBE_ENTRIES = 20  # jobs of more entries are probed before the fan-out
+ALONE_ATTEMPT = 2  # from which an item whose object the store does not give is set apart from its neighbours
+UNREADABLE_ATTEMPT = (
+    3  # from which such an item, alone, is a dead letter: the store answers, but for its object
+)
 RAW_KEPT_BYTES = 64 * 1024  # of a line that is no JSON object, in its dead letter
 
 # Rounds.

@@ -149,6 +149,16 @@ def rest_of(entry: Entry, data: bytes, kind: LineKind, done: int) -> Entry:
     return rest
 
 
+def rest_with_first_alone(entry: Entry, data: bytes, kind: LineKind, done: int) -> tuple[Entry, ...]:
+    """What is left of an entry after its first `done` items: the next one in an entry of its own, then the others.
+
+    Raises like `rest_of`.
+    """
+    if not 0 <= done < entry.count:
+        raise ValueError(f"{done} of the {entry.count} items of entry {entry.entry} leave no rest")
+    return _pieces(data, kind, entry, sorted({done, done + 1, entry.count}))
+
+
 def _pieces(data: bytes, kind: LineKind, entry: Entry, borders: list[int]) -> tuple[Entry, ...]:
     """The entries between the given borders, which count the entry's items; the last ends with the entry."""
     ends = list(

@@ -15,8 +15,15 @@ import msgspec
 
 from fanwise import limits
 from fanwise.commits import decide, read_commit
-from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable
-from fanwise.items.lines import Record, bytes_to_read, cut, rest_of, split_records
+from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable, UnreadableObject
+from fanwise.items.lines import (
+    Record,
+    bytes_to_read,
+    cut,
+    rest_of,
+    rest_with_first_alone,
+    split_records,
+)
 from fanwise.items.parsing import Item, parse_record
 from fanwise.model.model import Model
 from fanwise.prediction.kept import Kept
@@ -145,9 +152,11 @@ def _predict_and_commit(
         )
     data, records = _read(storage, job, entry)
     working = time.monotonic()
-    gathered = _gather(entry, records, job, model, environment.pipeline, request)
+    gathered, unread = _gather(entry, records, job, model, environment.pipeline, request)
     rest: tuple[Entry, ...] = ()
-    if gathered.items < entry.count:
+    if gathered.items < entry.count and unread is not None:
+        rest = rest_with_first_alone(entry, data, job.items.kind, gathered.items)
+    elif gathered.items < entry.count:
         item_s = (time.monotonic() - working) / gathered.items
         invocation_s = time.monotonic() - request.started + max(_time_to_work_s(request), 0.0)
         rest = _rest(entry, data, job, gathered.items, item_s, invocation_s)
@@ -178,26 +187,36 @@ def _predict_and_commit(
 
 def _gather(
     entry: Entry, records: Sequence[Record], job: Job, model: Model, pipeline: Pipeline, request: Request
-) -> EntryParts:
-    """Predict as many of an entry's items as time, the store and memory allow, and at least one.
+) -> tuple[EntryParts, StoreUnavailable | None]:
+    """Predict as many of an entry's items as time, the store and memory allow, and why the next was not read.
 
-    Raises `StoreUnavailable` where it came to none.
+    It gets somewhere, or raises `StoreUnavailable`. An item whose object is not to be had ends the run, for it may
+    be the store as a whole; tried again, it is set apart, so that its neighbours need not wait for it; and alone,
+    tried yet again while the store gives the items file, it is `UnreadableObject`.
     """
     items = [_parsed(record, entry.first + i, job) for i, record in enumerate(records)]
     gathered = EntryParts(entry, job, request.request_id)
+    unread: StoreUnavailable | None = None
     try:
         with closing(pipeline.run(items, model, lambda: _time_to_work_s(request))) as outcomes:
             for record, item, outcome in zip(records, items, outcomes, strict=True):
                 gathered.add(record, item, outcome.result)
                 if gathered.is_full:
                     break
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        unread = error
+    except OutOfTime:
         if not gathered.items:
-            raise
-    except OutOfTime as error:
-        if not gathered.items:
-            raise StoreUnavailable("the first items were not read before the deadline") from error
-    return gathered
+            unread = StoreUnavailable("the first items were not read before the deadline")
+    if unread is None or gathered.items:
+        return gathered, unread
+    if entry.count == 1 and entry.attempt >= limits.UNREADABLE_ATTEMPT:
+        why = UnreadableObject(f"could not be read in {entry.attempt} attempts; the last: {unread}")
+        gathered.add(records[0], items[0], why)
+        return gathered, None
+    if entry.count > 1 and entry.attempt >= limits.ALONE_ATTEMPT:
+        return gathered, unread
+    raise unread
 
 
 def _rest(
