@@ -26,6 +26,7 @@ from fanwise.planning import plan_job
 from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.pipeline import Pipeline
 from fanwise_local.clock import Clock
+from fanwise_local.cloud import LocalCloud, Told
 from fanwise_local.mounts import Mounts
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
@@ -100,12 +101,13 @@ class CloudInProcess:
             self._results,
         )
         self._invocations = 0
-        self._machine_of_states = StateMachine(
+        self._told = Told(stack, observer)
+        self.state_machine = self._told.state_machine = StateMachine(
             parse_definition(stack.definition, stack.substitutions),
             arn=stack.state_machine_arn,
             services=self,
             clock=Clock(),
-            observer=observer,
+            observer=self._told,
         )
 
     async def __aenter__(self) -> Self:
@@ -118,7 +120,9 @@ class CloudInProcess:
 
     def start_execution(self, execution_input: JSON) -> Execution:
         """As LocalCloud does."""
-        return self._machine_of_states.start_execution(execution_input)
+        return self.state_machine.start_execution(execution_input)
+
+    settled, go_down, _running = LocalCloud.settled, LocalCloud.go_down, LocalCloud._running
 
     async def get_object(self, bucket: str, key: str) -> bytes:
         """For the ItemReader."""

@@ -29,12 +29,13 @@ from fanwise.prediction.pipeline import Pipeline
 from fanwise.records import Entry, Job, Part, Round, job_prefix
 from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 from fanwise_local.clock import Clock, run_virtual
+from fanwise_local.events import execution_status_event
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
 from fanwise_local.states.executions import Execution, StateMachine
 from fanwise_local.states.observer import Observer
 from fanwise_local.states.payloads import JSON
-from fanwise_local.template import stack_root
+from fanwise_local.template import read_stack, stack_root
 
 INPUT, MODELS, RESULTS = "input", "models", "results"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:fanwise-batch-inference"
@@ -278,6 +279,13 @@ class JobCloud:
 
         return run_virtual(main())
 
+    def hear_of(self, execution: Execution) -> Execution:
+        """Run what the template's rule starts when it hears of an execution's end."""
+        event = execution_status_event(execution, MACHINE)
+        (rule,) = STACK.rules.values()
+        assert rule.matches(event)
+        return self.run(event, f"after-{execution.name}")
+
 
 class Stop(Observer):
     """Stops the execution at the n-th thing that happens: a state entered, or an invocation ended."""
@@ -293,6 +301,9 @@ class Stop(Observer):
         self.after -= 1
         if self.after == 0:
             execution.stop(cause="somebody stopped it")
+
+
+STACK = read_stack(stack_root())
 
 
 def _definition() -> Any:

@@ -89,11 +89,11 @@ async def _execute(
             observer=progress,
         ) as cloud:
             execution = cloud.start_execution(prepared.start)
-            ends = asyncio.create_task(execution.wait())
+            ends = asyncio.create_task(cloud.settled(execution))
             stops = asyncio.create_task(interrupted.wait())
             await asyncio.wait([ends, stops], return_when=asyncio.FIRST_COMPLETED)
             stops.cancel()
-            execution.stop(cause="interrupted")  # nothing, if it has ended
+            await cloud.go_down("interrupted")  # nothing, where all has ended
             return await ends
 
 

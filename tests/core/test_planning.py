@@ -151,8 +151,10 @@ def test_a_first_plan(world: World) -> None:
     }
     home = world.home(answer)
     assert sorted(world.files()) == [
-        f"jobs/{job_id}/{name}" for name in ("claim.json", "job.json", "work/0.jsonl")
+        "executions/one.json",
+        *(f"jobs/{job_id}/{name}" for name in ("claim.json", "job.json", "work/0.jsonl")),
     ]
+    assert json.loads(world.files()["executions/one.json"]) == {"job_id": job_id}
     job = read_job(world.storage, home)
     assert (job.total, job.entries, job.batch_size, job.items.base) == (1000, 4, 256, "s3://in/a/")
     assert job.model.kinds == {"age": "number", "income": "number"}
@@ -225,14 +227,16 @@ def test_a_second_delivery_is_a_duplicate_and_leaves_the_job_alone(world: World)
     first = world.plan()
     before = world.files()
     assert world.plan(execution="two") == {"duplicate": True, "job_id": first["job_id"]}
-    assert world.files() == before
+    after = world.files()
+    assert after.pop("executions/two.json") == before["executions/one.json"]
+    assert after == before
 
 
 def test_a_plan_that_is_whole_is_not_written_again(world: World) -> None:
     world.items(3)
     first, before, writes = world.plan(), world.files(), world.results.writes
     assert world.plan() == first
-    assert (world.files(), world.results.writes) == (before, writes + 1)  # only the claim was asked for again
+    assert (world.files(), world.results.writes) == (before, writes + 2)  # the claim alone, and whose it is
 
 
 KINDS_OF_ITEMS = {
@@ -256,13 +260,13 @@ def test_wherever_it_dies_another_attempt_plans_the_same(kind: str, dies_after: 
     manifest = {**MANIFEST, "items": KINDS_OF_ITEMS[kind], "batch_size": 9}
     whole = filled(World())
     answer = whole.plan(manifest)
-    assert whole.results.writes == (4 if kind == "folder" else 3)
+    assert whole.results.writes == (5 if kind == "folder" else 4)
     for step in range(whole.results.writes):
         world = filled(World())
         world.results.dies_at, world.results.dies_after = step, dies_after
         with pytest.raises(Killed):
             world.plan(manifest)
-        claimed = step > 0 or dies_after
+        claimed = step > 1 or (step == 1 and dies_after)  # before that it is only written down who wants it
         if claimed:
             assert world.plan(manifest, execution="two")["duplicate"] is True
         again = world.plan(manifest)
@@ -278,6 +282,7 @@ def plain(answer: dict[str, Any], world: World) -> tuple[object, ...]:
     for changing in ("etag", "version_id"):
         del job["items"][changing]
     del files["jobs/ID/claim.json"], files["jobs/ID/job.json"]
+    files.pop("executions/two.json", None)  # a second delivery's
     return tuple(json.dumps(value, default=repr).replace(job_id, "ID") for value in (answer, files, job))
 
 
@@ -337,6 +342,7 @@ def test_a_resume_runs_what_has_no_commit(world: World) -> None:
         started_at=first["started_at"],
         execution=ARN + "two",
         decided_before=decided,
+        first_round=1,
     )
     tried_again = [msgspec.structs.replace(entry, attempt=2) for entry in entries[2:]]
     assert sorted(read_work(world.storage, home, 1), key=lambda e: e.entry) == [rest, *tried_again]

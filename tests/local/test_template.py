@@ -64,7 +64,16 @@ def test_the_shipped_stack_has_the_names_that_cloudformation_would_give() -> Non
     }
     queue = "https://sqs.us-east-1.amazonaws.com/123456789012/fanwise-dead-letters"
     machine = "arn:aws:states:us-east-1:123456789012:stateMachine:fanwise-batch-inference"
-    assert stack.queues == {"DeadLetterQueue": queue}
+    assert stack.queues == {
+        "DeadLetterQueue": queue,
+        "EventDeadLetterQueue": queue.replace("dead-letters", "event-dead-letters"),
+    }
+    rule = stack.rules["ExecutionEndedRule"]
+    assert rule.targets == (machine,)
+    assert rule.pattern["detail"] == {
+        "stateMachineArn": [machine],
+        "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+    }
     assert stack.state_machine_arn == machine
     assert stack.outputs == {**stack.buckets, "StateMachineArn": machine, "DeadLetterQueueUrl": queue}
     arns = {f"{logical_id}Arn": function.arn for logical_id, function in stack.functions.items()}
@@ -217,7 +226,15 @@ def test_what_cannot_be_read_is_refused_with_its_place(copy: Path, old: str, new
 
 def test_what_is_not_needed_is_not_looked_at(copy: Path) -> None:
     stack = changed(
-        copy, ("      MessageRetentionPeriod: 1209600\n", "      KmsMasterKeyId: !ImportValue key\n")
+        copy,
+        (
+            """}-dead-letters"
+      MessageRetentionPeriod: 1209600
+""",
+            """}-dead-letters"
+      KmsMasterKeyId: !ImportValue key
+""",
+        ),
     )
     assert stack.queues == read_stack(ROOT).queues
 

@@ -5,6 +5,7 @@
     │   ├── ManifestError
     │   ├── ItemsFileError
     │   ├── BundleError          the model bundle, its contract or its digest
+    │   ├── JobError             a job that is not there, or is not in a state for what was asked
     │   └── LocationError        a URI that is malformed, or outside the buckets and mounts of this job
     ├── ItemError                one item's fault: becomes its dead letter, its neighbours are predicted
     │   ├── LineTooLong  NotUtf8  NotJson  NotAnObject  TooDeep  BadRow                  stage read
@@ -43,6 +44,10 @@ class ItemsFileError(InputError):
 
 class BundleError(InputError):
     """A model bundle that is missing, incomplete, changed since it was published, or whose contract is wrong."""
+
+
+class JobError(InputError):
+    """A job that is not there, or cannot be resumed or replayed as it is."""
 
 
 class LocationError(InputError):
