@@ -19,6 +19,7 @@ from fanwise.items.columns import check_columns
 from fanwise.items.cutting import cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.lines import bytes_to_read
+from fanwise.items.readable import Readable, check_readable
 from fanwise.model import bundle
 from fanwise.planning.source import PinnedItems, pin_items, pin_items_of_folder
 from fanwise.planning.start import Start, read_start
@@ -49,12 +50,13 @@ class PinnedJob(NamedTuple):
     job_id: str
 
 
-def pin_job(given: object, storage: Storage, *, model_bucket: str) -> PinnedJob:
+def pin_job(given: object, storage: Storage, *, model_bucket: str, readable: Readable) -> PinnedJob:
     """Pin what an execution's input names; nothing is written.
 
-    Raises the `InputError`s, `StoreUnavailable`.
+    `readable` is what its manifest, items file and items may be. Raises the `InputError`s, `StoreUnavailable`.
     """
-    start = read_start(given, storage)
+    start = read_start(given, storage, readable)
+    check_readable(start.manifest.items, readable)
     items = pin_items(storage, start.manifest.items)
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime)
     if items.source is not None and items.source.columns is not None:
@@ -63,7 +65,12 @@ def pin_job(given: object, storage: Storage, *, model_bucket: str) -> PinnedJob:
 
 
 def plan_job(
-    event: Mapping[str, Any], storage: Storage, *, model_bucket: str, results_bucket: str
+    event: Mapping[str, Any],
+    storage: Storage,
+    *,
+    model_bucket: str,
+    results_bucket: str,
+    readable: Readable,
 ) -> dict[str, Any]:
     """Plan a job and answer with its first `records.Round`, or with `{"duplicate": true, "job_id"}`.
 
@@ -71,7 +78,7 @@ def plan_job(
     `ItemsChanged`, `StoreUnavailable`.
     """
     asked = msgspec.convert(event, PlanEvent)
-    start, items, model, job_id = pin_job(asked.start, storage, model_bucket=model_bucket)
+    start, items, model, job_id = pin_job(asked.start, storage, model_bucket=model_bucket, readable=readable)
     home = f"s3://{results_bucket}/{job_prefix(job_id)}"
     if not _claim(
         storage, home, Claim(job_id=job_id, execution=asked.execution, started_at=asked.started_at), start
@@ -81,7 +88,7 @@ def plan_job(
     if job is not None and start.resume:
         return _answer(_round_of_the_rest(storage, home, job, asked, start))
     if job is None:
-        job = _plan(storage, home, job_id, start, items, model)
+        job = _plan(storage, home, job_id, start, items, model, readable)
     return _answer(_first_round(storage, home, job, asked))
 
 
@@ -130,9 +137,18 @@ def _planned(storage: Storage, home: str) -> Job | None:
         return None
 
 
-def _plan(storage: Storage, home: str, job_id: str, start: Start, items: PinnedItems, model: ModelRef) -> Job:
+def _plan(
+    storage: Storage,
+    home: str,
+    job_id: str,
+    start: Start,
+    items: PinnedItems,
+    model: ModelRef,
+    readable: Readable,
+) -> Job:
     manifest = start.manifest
     source = items.source or _source_of_folder(storage, home, items)
+    source = msgspec.structs.replace(source, readable=readable)
     batch_size = limits.DEFAULT_BATCH_SIZE if manifest.batch_size == "auto" else manifest.batch_size
     chunks = storage.stream(source.uri, source.pin(), start=items.begin)
     work, entries, total = io.BytesIO(), 0, 0

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from fanwise.errors import ManifestError
+from fanwise.errors import BadUri, ManifestError
 from fanwise.items.manifest import check_keys, read_manifest
-from fanwise.items.uris import folder_of
+from fanwise.items.readable import Readable, check_readable
+from fanwise.items.uris import absolute_uri, folder_of
 from fanwise.limits import MAX_MANIFEST_BYTES
 from fanwise.records import Manifest
 from fanwise.storage import Storage
@@ -28,7 +29,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
 
 
-def read_start(given: object, storage: Storage) -> Start:
+def read_start(given: object, storage: Storage, readable: Readable) -> Start:
     """Read the execution's input; an event of another shape is to be recognised here, before its keys are checked.
 
     Raises `ManifestError`, `LocationError`.
@@ -41,20 +42,24 @@ def read_start(given: object, storage: Storage) -> Start:
             kind = "text" if wanted is str else "true or false"
             raise ManifestError(f'{WHERE}: "{key}" is {given[key]!r}; {kind}')
     return Start(
-        manifest=_manifest(given.get("manifest"), storage),
+        manifest=_manifest(given.get("manifest"), storage, readable),
         scheduled_time=given.get("scheduled_time"),
         run=given.get("run"),
         resume=bool(given.get("resume")),
     )
 
 
-def _manifest(given: Any, storage: Storage) -> Manifest:
+def _manifest(given: Any, storage: Storage, readable: Readable) -> Manifest:
     if isinstance(given, Mapping):
         return read_manifest(given, "manifest")
     if not isinstance(given, str):
         raise ManifestError(
             f'{WHERE}: "manifest" is the URI of a manifest, s3://…/job.json, or the manifest itself'
         )
+    try:
+        check_readable(absolute_uri(given, ""), readable)
+    except BadUri as error:
+        raise ManifestError(f'{WHERE}: "manifest": {error}') from error
     try:
         text = storage.read(given, 0, MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:
