@@ -232,6 +232,18 @@ def test_a_short_row_is_padded_and_a_failures_own_columns_are_ignored() -> None:
     assert (item.uri, plain(item.carried)) == ("s3://b/in/x.png", {"side": b'""'})
 
 
+@pytest.mark.parametrize("where", ["the item", '"inputs"'])
+def test_an_item_has_at_most_so_many_keys(where: str) -> None:
+    def line(keys: int) -> str:
+        values = {f"k{n}": n for n in range(keys)}
+        return json.dumps({"uri": "x"} | (values if where == "the item" else {"inputs": values}))
+
+    item = parsed(line(limits.MAX_COLUMNS))
+    assert len(item.carried) + len(item.inputs) == limits.MAX_COLUMNS
+    with pytest.raises(errors.TooManyKeys, match=f"{where} has 2,001 keys; at most 2,000: put what belongs"):
+        parsed(line(limits.MAX_COLUMNS + 1))
+
+
 def test_an_image_of_a_row_is_made_absolute() -> None:
     assert plain(row("x.png", "photo").inputs) == {"photo": b'"s3://b/in/x.png"'}
 

@@ -10,13 +10,23 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from fanwise.errors import BadId, BadInputs, BadUri, LineTooLong, NotAnObject, NotJson, NotUtf8, TooDeep
+from fanwise.errors import (
+    BadId,
+    BadInputs,
+    BadUri,
+    LineTooLong,
+    NotAnObject,
+    NotJson,
+    NotUtf8,
+    TooDeep,
+    TooManyKeys,
+)
 from fanwise.items.columns import fields_of_row
 from fanwise.items.lines import Record
 from fanwise.items.nesting import is_deeper_than
 from fanwise.items.readable import Readable, why_not_readable
 from fanwise.items.uris import absolute_uri
-from fanwise.limits import MAX_LINE_BYTES, MAX_NESTING
+from fanwise.limits import MAX_COLUMNS, MAX_LINE_BYTES, MAX_NESTING
 from fanwise.records import ItemsSource
 
 Kinds = Mapping[str, Literal["image", "number", "text"]]
@@ -121,6 +131,7 @@ def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson:
 
 def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
     """The item that a record's values make. Raises the `ItemError`s of the stage parse."""
+    _check_keys(fields.carried, "the item")
     _check_id(fields.id)
     if fields.uri is None and fields.inputs is None:
         raise BadInputs('the item has neither "uri" nor "inputs", so there is nothing to predict from')
@@ -135,6 +146,13 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
         base=source.base,
         readable=source.readable,
     )
+
+
+def _check_keys(values: Mapping[str, msgspec.Raw], what: str) -> None:
+    if len(values) > MAX_COLUMNS:
+        raise TooManyKeys(
+            f"{what} has {len(values):,} keys; at most {MAX_COLUMNS:,}: put what belongs together into one array"
+        )
 
 
 def _check_id(raw: msgspec.Raw | None) -> None:
@@ -164,6 +182,7 @@ def _inputs(raw: msgspec.Raw, source: ItemsSource, kinds: Kinds) -> dict[str, ms
     if not bytes(raw).startswith(b"{"):
         raise BadInputs(f'"inputs" is {_shown(raw)}; an object of values by the name of the input')
     inputs = _object_decoder.decode(raw)
+    _check_keys(inputs, '"inputs"')
     for name, value in inputs.items():
         if kinds.get(name) == "image":
             given = _text(value)

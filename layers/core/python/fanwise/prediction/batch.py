@@ -135,7 +135,7 @@ def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
     try:
         return parse_record(record, index, job.items, job.model.kinds)
     except ItemError as error:
-        return error
+        return error.with_traceback(None)  # which would keep the item's values, however large
 
 
 def _predict_and_commit(
