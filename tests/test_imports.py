@@ -12,7 +12,7 @@ import fanwise
 PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}
 SHARED = {"items", "model"}
-BOTTOM = {"commits", "records", "storage", "errors", "limits", "pricing", "settings"}
+BOTTOM = {"commits", "records", "storage", "errors", "limits", "pricing", "redaction", "settings"}
 
 
 def imported_by(path: Path) -> set[str]:

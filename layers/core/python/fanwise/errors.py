@@ -24,9 +24,14 @@ that is not AWS's own is a class of this module (a test holds that).
 
 from typing import ClassVar
 
+from fanwise.redaction import redacted
+
 
 class FanwiseError(Exception):
-    """The root; never raised itself."""
+    """The root; never raised itself. Its message goes into logs and events, so secrets are cut out of it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class InputError(FanwiseError):
