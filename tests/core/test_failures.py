@@ -208,6 +208,7 @@ REQUEST = "RequestId: 9a3e7f7a-0f2b-4a0e-9b62-0c5c3c1f0f5e Error: "
         ),
         ("States.Timeout", "", "States.Timeout"),
         ("Runtime.ExitError", "plain words\nof two lines", "plain words"),
+        ("Runtime.ExitError", "GET https://h/k?X-Amz-Signature=5f3a", "GET https://h/k?X-Amz-Signature=…"),
         ("Runtime.ExitError", '{"errorMessage": ""}', "Runtime.ExitError"),
         ("Runtime.ExitError", '{"errorMessage": null}', '{"errorMessage": null}'),
         (

@@ -155,10 +155,10 @@ NUMBERS: list[tuple[str, tuple[str, str, str] | None]] = [
     ),
     (
         json.dumps({"inputs": ODD | {"whole": [1, -2]}}),
-        ("predict", "PredictionFailed", "the model failed on this item: "),
+        ("predict", "PredictionFailed", "the model failed on this item"),
     ),
     (json.dumps({"inputs": {**ODD, "open": None}}), ("shape", "NotANumber", "'open'")),
-    (json.dumps({"inputs": {"half": 1}}), ("shape", "MissingInput", "'whole'")),
+    (json.dumps({"inputs": {"half": 1}}), ("shape", "MissingInput", "the item has no value")),
     (json.dumps({"id": "last", "inputs": ODD}), None),
 ]
 

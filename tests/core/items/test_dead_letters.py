@@ -72,6 +72,7 @@ def test_a_dead_letter_of_an_item(text: bytes, line: bytes) -> None:
     ("text", "line"),
     [
         (b'{"id": 1.0, "uri": "a", "x": 2}', b'{"index":7,"id":1.0,"uri":"s3://b/in/a","x":2,"failure":'),
+        (b'{"uri": "data:,x"}', b'{"index":7,"id":7,"uri":"data:,x","failure":'),
         (b'{"uri": "../a"}', b'{"index":7,"id":7,"uri":"../a","failure":'),
         (b'{"uri": 3, "inputs": [1]}', b'{"index":7,"id":7,"uri":3,"inputs":[1],"failure":'),
         (b'{"id": 4}', b'{"index":7,"id":4,"failure":'),

@@ -165,9 +165,14 @@ def _uri(raw: msgspec.Raw, source: ItemsSource) -> str:
     given = _text(raw)
     if given is None:
         raise BadUri(f'"uri" is {_shown(raw)}; text, or leave it out')
-    if given[:5].lower() == "data:":
+    if is_data(given):
         raise BadUri('"uri" is a data: URI; put it under "inputs", by the name of the input')
     return _resolved(given, source.base, source.readable)
+
+
+def is_data(uri: str) -> bool:
+    """Whether it is a `data:` URI (RFC 2397), which carries its bytes and points at nothing."""
+    return uri[:5].lower() == "data:"
 
 
 def _resolved(given: str, base: str, readable: Readable) -> str:
@@ -186,7 +191,7 @@ def _inputs(raw: msgspec.Raw, source: ItemsSource, kinds: Kinds) -> dict[str, ms
     for name, value in inputs.items():
         if kinds.get(name) == "image":
             given = _text(value)
-            if given is not None and given[:5].lower() != "data:":
+            if given is not None and not is_data(given):
                 uri = _resolved(given, source.base, source.readable)
                 inputs[name] = msgspec.Raw(msgspec.json.encode(uri))
     return inputs
