@@ -90,6 +90,7 @@ class CloudInProcess:
     ) -> None:
         self._machine = machine
         self._storage = mounts.storage()
+        self._readable = mounts.readable()
         self._models, self._results = stack.buckets["ModelBucket"], stack.buckets["ResultsBucket"]
         self._names = {function.arn: name for name, function in stack.functions.items()}
         self._slots = asyncio.Semaphore(environments)
@@ -163,7 +164,11 @@ class CloudInProcess:
         match name:
             case "PlanJob":
                 return plan_job(
-                    payload, self._storage, model_bucket=self._models, results_bucket=self._results
+                    payload,
+                    self._storage,
+                    model_bucket=self._models,
+                    results_bucket=self._results,
+                    readable=self._readable,
                 )
             case "PredictBatch":
                 request = Request(

@@ -201,7 +201,13 @@ class JobCloud:
 
     def plan(self, payload: JSON) -> JSON:
         """PlanJob."""
-        return plan_job(payload, self.storage, model_bucket=MODELS, results_bucket=RESULTS)
+        return plan_job(
+            payload,
+            self.storage,
+            model_bucket=MODELS,
+            results_bucket=RESULTS,
+            readable=(f"s3://{INPUT}/",),
+        )
 
     def handle_failure(self, payload: JSON) -> JSON:
         """HandleFailure."""

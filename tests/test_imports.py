@@ -12,7 +12,7 @@ import fanwise
 PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}
 SHARED = {"items", "model"}
-BOTTOM = {"commits", "records", "replays", "storage", "errors", "limits", "pricing", "settings"}
+BOTTOM = {"commits", "records", "redaction", "replays", "storage", "errors", "limits", "pricing", "settings"}
 
 
 def imported_by(path: Path) -> set[str]:

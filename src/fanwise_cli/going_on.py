@@ -57,7 +57,10 @@ class _Held:
     def start_from_the_beginning(self) -> dict[str, Any]:
         """What plans the job; raises `InputError` where that would be another job by now."""
         models = self.stack.buckets["ModelBucket"]
-        if pin_job(self.job.start, self.mounts.storage(), model_bucket=models).job_id != self.job.job_id:
+        pinned = pin_job(
+            self.job.start, self.mounts.storage(), model_bucket=models, readable=self.mounts.readable()
+        )
+        if pinned.job_id != self.job.job_id:
             raise InputError(
                 f"{self.home.out}: was interrupted before it had a plan, and its items have changed since;"
                 f" run fanwise run again, with another --out"

@@ -150,7 +150,8 @@ def _job(
 ) -> HeldJob:
     """The job that this start is; raises `InputError` where OUT holds another."""
     storage, models = mounts.storage(), stack.buckets["ModelBucket"]
-    base = pin_job(start, storage, model_bucket=models).job_id
+    readable = mounts.readable()
+    base = pin_job(start, storage, model_bucket=models, readable=readable).job_id
     held = home.job()
     if held is None:
         return HeldJob(base, base)
@@ -162,7 +163,8 @@ def _job(
     if not options.again:
         return held
     run = f"again-{time.time_ns():x}"
-    return HeldJob(base, pin_job({**start, "run": run}, storage, model_bucket=models).job_id, run)
+    again = pin_job({**start, "run": run}, storage, model_bucket=models, readable=readable)
+    return HeldJob(base, again.job_id, run)
 
 
 def _check_out(options: RunOptions, items: Path, home: JobHome) -> None:

@@ -24,6 +24,7 @@ from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, 
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:fanwise-batch-inference:"
 MANIFEST = {"items": "s3://in/a/items.jsonl", "model": "tabular@1"}
+READABLE = ("s3://in/",)
 
 
 class Killed(Exception):
@@ -89,7 +90,9 @@ class World:
             "started_at": "2026-08-01T00:00:00.000Z",
             "start": {"manifest": manifest, **start},
         }
-        answer = plan_job(event, self.storage, model_bucket="models", results_bucket="results")
+        answer = plan_job(
+            event, self.storage, model_bucket="models", results_bucket="results", readable=READABLE
+        )
         json.dumps(answer)
         return answer
 
@@ -393,8 +396,18 @@ def test_a_manifest_by_uri_and_its_items_beside_it(world: World) -> None:
             ManifestError,
             "s3://in/none.json: there is no such manifest; check the URI",
         ),
-        ("s3://elsewhere/job.json", {}, LocationError, "no folder is mounted as bucket 'elsewhere'"),
-        ("file:///job.json", {}, LocationError, "is not an s3:// URI"),
+        (
+            "s3://elsewhere/job.json",
+            {},
+            LocationError,
+            r"s3://elsewhere/job.json is outside of .* \(s3://in/\)",
+        ),
+        ("s3://models/job.json", {}, LocationError, "copy it there, or allow its prefix: FurtherItems"),
+        ("file:///job.json", {}, ManifestError, '"manifest": .* is neither s3:// nor relative'),
+        ("s3://in/a/../job.json", {}, ManifestError, "an empty, '.' or '..' part"),
+        ({**MANIFEST, "items": "s3://models/x.csv"}, {}, LocationError, "s3://models/x.csv is outside of"),
+        ({**MANIFEST, "items": "s3://results/jobs/"}, {}, LocationError, "s3://results/jobs/ is outside of"),
+        ({**MANIFEST, "items": "http://in/x.csv"}, {}, ManifestError, "a manifest given inline"),
         (None, {}, ManifestError, 'the execution\'s input: "manifest" is the URI of a manifest'),
         (
             MANIFEST,
@@ -450,7 +463,7 @@ def test_an_input_that_is_no_object(world: World) -> None:
         "start": ["s3://in/job.json"],
     }
     with pytest.raises(ManifestError, match="the execution's input is no JSON object; start with"):
-        plan_job(event, world.storage, model_bucket="models", results_bucket="results")
+        plan_job(event, world.storage, model_bucket="models", results_bucket="results", readable=READABLE)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
@@ -496,6 +509,7 @@ def test_the_handler_plans_over_the_buckets_of_its_environment(
     monkeypatch.setenv("FANWISE_MOUNTS", json.dumps(mounts))
     monkeypatch.setenv("FANWISE_MODEL_BUCKET", "models")
     monkeypatch.setenv("FANWISE_RESULTS_BUCKET", "results")
+    monkeypatch.setenv("FANWISE_READABLE", "arn:aws:s3:::in/*,")
     handler = Path(__file__).parents[2] / "lambdas" / "plan_job" / "handler.py"
     lambda_handler = runpy.run_path(str(handler))["lambda_handler"]
     event = {

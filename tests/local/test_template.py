@@ -1,5 +1,6 @@
 """The template, read for this machine: the shipped one, copies of it with a change, small ones of each form."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fanwise.errors import InputError
+from fanwise.items.readable import prefixes_of
+from fanwise_local.intrinsics import load_template
 from fanwise_local.template import Function, Stack, TemplateError, read_stack, stack_root
 
 ROOT = stack_root()
@@ -149,6 +153,49 @@ def test_a_parameter_changes_what_refers_to_it() -> None:
     assert stack.functions["PredictBatchFunction"].memory_mb == 3008
     assert stack.functions["PredictBatchFunction"].timeout_s == 60
     assert stack.functions["HandleFailureFunction"].environment["FANWISE_PREDICT_BATCH_TIMEOUT_S"] == "60"
+
+
+def test_what_items_may_point_at_is_said_once() -> None:
+    """PlanJob is told what the role of each function that reads items is allowed."""
+    further = "arn:aws:s3:::photos/*,arn:aws:s3:::scans/2026/*"
+    told = [
+        read_stack(ROOT, parameters=parameters).functions["PlanJobFunction"].environment["FANWISE_READABLE"]
+        for parameters in ({}, {"FurtherItems": further})
+    ]
+    own = "arn:aws:s3:::fanwise-input-123456789012-us-east-1/*"
+    assert told == [f"{own},", f"{own},{further}"]
+    template = load_template((ROOT / "template.yaml").read_text(), "template.yaml")
+    for name in ("PlanJobFunction", "PredictBatchFunction", "HandleFailureFunction"):
+        (policy,) = template["Resources"][name]["Properties"]["Policies"]
+        allowed = {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": {"Fn::Split": [",", {"Ref": "FurtherItems"}]},
+        }
+        assert {"Fn::If": ["HasFurtherItems", allowed, {"Ref": "AWS::NoValue"}]} in policy["Statement"]
+
+
+@pytest.mark.parametrize(
+    "arns",
+    [
+        "",
+        "arn:aws:s3:::photos/*",
+        "arn:aws-cn:s3:::photos/a b/ü/*,arn:aws:s3:::scans/2026/*",
+        "arn:aws:s3:::photos",
+        "arn:aws:s3:::photos/a*",
+        "arn:aws:s3:::photos/*,",
+        "arn:aws:s3:::*/*",
+        "s3://photos/",
+    ],
+)
+def test_what_the_template_lets_through_is_what_the_functions_understand(arns: str) -> None:
+    template = load_template((ROOT / "template.yaml").read_text(), "template.yaml")
+    pattern = template["Parameters"]["FurtherItems"]["AllowedPattern"]
+    try:
+        understood = bool(prefixes_of(arns.split(","))) if arns else True
+    except InputError:
+        understood = False
+    assert bool(re.fullmatch(pattern, arns)) == understood
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from fanwise import limits
 from fanwise.commits import Walk, read_job, read_work, walk, write_work
 from fanwise.pricing import PRICES, billed_ms, cost_of
 from fanwise.records import Commit, Entry, Job, Part, Round, job_prefix
+from fanwise.redaction import redacted
 from fanwise.replays import read_summary, told_of_replays, write_summary
 from fanwise.storage import Location, Storage
 
@@ -211,7 +212,7 @@ def _message_of(cause: str | None) -> str:
         message = str(msgspec.json.decode(cause or "")["errorMessage"])
     except (msgspec.DecodeError, KeyError, TypeError):
         message = cause or "no cause given"
-    return message[:_MAX_MESSAGE_CHARACTERS]
+    return redacted(message, _MAX_MESSAGE_CHARACTERS)
 
 
 def _parts(commits: Sequence[Commit]) -> tuple[list[Part], list[Part]]:

@@ -30,7 +30,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The items file, pinned. `base` is what relative URIs are relative to, with its last slash."""
+    """The items file, pinned. `base` is what relative URIs are relative to, with its last slash.
+
+    `readable` are the prefixes (`s3://bucket/prefix/`) that items may point at, as they were when the job was
+    planned; nothing, until a plan pins them.
+    """
 
     uri: str
     kind: Literal["jsonl", "csv"]
@@ -39,6 +43,7 @@ class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
     version_id: str | None = None
     columns: tuple[str, ...] | None = None  # the CSV header
     base: str
+    readable: tuple[str, ...] = ()
 
     def pin(self) -> ObjectInfo:
         """The version that was planned, as the store pins it."""

@@ -311,7 +311,9 @@ class FolderBackend:
             raise LocationError("a key of a mounted folder has no empty, '.' or '..' part")
         path = os.path.realpath(os.path.join(self._root, key))
         if not path.startswith(self._root.rstrip("/") + "/"):
-            raise LocationError("leads out of the mounted folder (a symlink?)")
+            raise LocationError(
+                "leads out of the mounted folder (a symlink?); copy the file, or mount its folder by --root"
+            )
         return path
 
     def _path_to_write(self, key: str) -> str:

@@ -17,6 +17,7 @@ from fanwise.planning.claim import home_of, planned, read_claim
 from fanwise.planning.resume import last_round
 from fanwise.planning.start import Ended
 from fanwise.records import ExecutionRecord, Round, execution_key, job_prefix
+from fanwise.redaction import redacted
 from fanwise.replays import read_summary
 from fanwise.storage import Storage
 
@@ -110,4 +111,4 @@ def _why(ended: Ended) -> str:
     how = {"ABORTED": "the execution was stopped", "TIMED_OUT": "the execution ran out of time"}
     parts = [how.get(ended.status), told]
     why = ": ".join(part for part in parts if part) or "the execution failed, and no error was reported"
-    return why[:_MAX_REASON_CHARACTERS]
+    return redacted(why)[:_MAX_REASON_CHARACTERS]

@@ -22,6 +22,7 @@ from fanwise.items.columns import check_columns
 from fanwise.items.cutting import cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.lines import bytes_to_read
+from fanwise.items.readable import Readable, check_readable
 from fanwise.model import bundle
 from fanwise.planning.claim import PlanEvent, claim, home_of, planned
 from fanwise.planning.ended import close_execution
@@ -47,19 +48,24 @@ class PinnedJob(NamedTuple):
     job_id: str
 
 
-def pin_job(given: object, storage: Storage, *, model_bucket: str) -> PinnedJob:
+def pin_job(given: object, storage: Storage, *, model_bucket: str, readable: Readable) -> PinnedJob:
     """Pin what an execution's input names; nothing is written.
 
-    Raises the `InputError`s, `StoreUnavailable`.
+    `readable` is what its manifest, items file and items may be. Raises the `InputError`s, `StoreUnavailable`.
     """
-    start = read_start(given, storage)
+    start = read_start(given, storage, readable)
     if not isinstance(start, Start):
         raise ManifestError("the execution's input names no manifest")
-    return _pinned(start, storage, model_bucket)
+    return _pinned(start, storage, model_bucket, readable)
 
 
 def plan_job(
-    event: Mapping[str, Any], storage: Storage, *, model_bucket: str, results_bucket: str
+    event: Mapping[str, Any],
+    storage: Storage,
+    *,
+    model_bucket: str,
+    results_bucket: str,
+    readable: Readable,
 ) -> dict[str, Any]:
     """Plan a job and answer with its first `records.Round`, or with `{"duplicate": true, "job_id"}`.
 
@@ -67,15 +73,16 @@ def plan_job(
     `ItemsChanged`, `StoreUnavailable`.
     """
     asked = msgspec.convert(event, PlanEvent)
-    match read_start(asked.start, storage):
+    match read_start(asked.start, storage, readable):
         case Ended() as ended:
             return close_execution(ended, storage, results_bucket)
         case Resume() as resume:
             return _answer(resume_job(resume, asked, storage, results_bucket))
         case Replay() as replay:
-            return _replayed(replay, asked, storage, model_bucket, results_bucket)
+            return _replayed(replay, asked, storage, model_bucket, results_bucket, readable)
         case start:
-            return _started(_pinned(start, storage, model_bucket), asked, storage, results_bucket)
+            pinned = _pinned(start, storage, model_bucket, readable)
+            return _started(pinned, asked, storage, results_bucket, readable)
 
 
 def _answer(round_: Round) -> dict[str, Any]:
@@ -83,7 +90,8 @@ def _answer(round_: Round) -> dict[str, Any]:
     return answer
 
 
-def _pinned(start: Start, storage: Storage, model_bucket: str) -> PinnedJob:
+def _pinned(start: Start, storage: Storage, model_bucket: str, readable: Readable) -> PinnedJob:
+    check_readable(start.manifest.items, readable)
     items = pin_items(storage, start.manifest.items)
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime)
     if items.source is not None and items.source.columns is not None:
@@ -91,7 +99,9 @@ def _pinned(start: Start, storage: Storage, model_bucket: str) -> PinnedJob:
     return PinnedJob(start, items, model, derive_job_id(start, items, model))
 
 
-def _started(pinned: PinnedJob, asked: PlanEvent, storage: Storage, bucket: str) -> dict[str, Any]:
+def _started(
+    pinned: PinnedJob, asked: PlanEvent, storage: Storage, bucket: str, readable: Readable
+) -> dict[str, Any]:
     start, items, model, job_id = pinned
     if not claim(storage, bucket, job_id, asked, take_over=start.resume):
         return {"duplicate": True, "job_id": job_id}
@@ -101,12 +111,13 @@ def _started(pinned: PinnedJob, asked: PlanEvent, storage: Storage, bucket: str)
         return _answer(round_of_the_rest(storage, home, job, asked, start.manifest.max_concurrency))
     if job is None:
         manifest = start.manifest
+        source = items.source or _source_of_folder(storage, home, items)
         batch_size = limits.DEFAULT_BATCH_SIZE if manifest.batch_size == "auto" else manifest.batch_size
         job = Job(
             job_id=job_id,
             name=manifest.name,
             scheduled_time=start.scheduled_time,
-            items=items.source or _source_of_folder(storage, home, items),
+            items=msgspec.structs.replace(source, readable=readable),
             items_uri=items.uri,
             model=model,
             batch_size=batch_size,
@@ -120,7 +131,7 @@ def _started(pinned: PinnedJob, asked: PlanEvent, storage: Storage, bucket: str)
 
 
 def _replayed(
-    replay: Replay, asked: PlanEvent, storage: Storage, model_bucket: str, bucket: str
+    replay: Replay, asked: PlanEvent, storage: Storage, model_bucket: str, bucket: str, readable: Readable
 ) -> dict[str, Any]:
     """The dead letters of a job as a job of their own, linked to its parent when its plan is whole."""
     replayed = find_replayed(replay, asked, storage, bucket)
@@ -136,10 +147,11 @@ def _replayed(
     if job is None:
         items_uri = home + "items.jsonl"
         suspects = write_dead_letters(replayed, storage, bucket, items_uri)
+        source = pin_written_items(storage, parent.items.base, items_uri)
         job = msgspec.structs.replace(
             parent,
             job_id=job_id,
-            items=pin_written_items(storage, parent.items.base, items_uri),
+            items=msgspec.structs.replace(source, readable=readable),
             items_uri=items_uri,
             model=model,
             batch_size=replay.batch_size or parent.batch_size,

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fanwise.errors import ManifestError
+from fanwise.errors import BadUri, ManifestError
 from fanwise.items.manifest import check_keys, check_values, read_manifest
-from fanwise.items.uris import folder_of
+from fanwise.items.readable import Readable, check_readable
+from fanwise.items.uris import absolute_uri, folder_of
 from fanwise.limits import MAX_MANIFEST_BYTES
 from fanwise.records import Manifest
 from fanwise.storage import Storage
@@ -67,7 +68,7 @@ _Named = TypeVar("_Named", Resume, Replay)
 _Read = TypeVar("_Read", Resume, Replay, Ended)
 
 
-def read_start(given: object, storage: Storage) -> Start | Resume | Replay | Ended:
+def read_start(given: object, storage: Storage, readable: Readable) -> Start | Resume | Replay | Ended:
     """Read the execution's input. Raises `ManifestError`, `LocationError`."""
     if not isinstance(given, Mapping):
         raise ManifestError(f'{WHERE} is no JSON object; start with {{"manifest": "s3://…/job.json"}}')
@@ -83,7 +84,7 @@ def read_start(given: object, storage: Storage) -> Start | Resume | Replay | End
             kind = "text" if wanted is str else "true or false (or, without a manifest, the id of a job)"
             raise ManifestError(f'{WHERE}: "{key}" is {given[key]!r}; {kind}')
     return Start(
-        manifest=_manifest(given.get("manifest"), storage),
+        manifest=_manifest(given.get("manifest"), storage, readable),
         scheduled_time=given.get("scheduled_time"),
         run=given.get("run"),
         resume=bool(given.get("resume")),
@@ -106,13 +107,17 @@ def _converted(given: Any, kind: type[_Read]) -> _Read:
         raise ManifestError(f"{WHERE}: {error}") from error
 
 
-def _manifest(given: Any, storage: Storage) -> Manifest:
+def _manifest(given: Any, storage: Storage, readable: Readable) -> Manifest:
     if isinstance(given, Mapping):
         return read_manifest(given, "manifest")
     if not isinstance(given, str):
         raise ManifestError(
             f'{WHERE}: "manifest" is the URI of a manifest, s3://…/job.json, or the manifest itself'
         )
+    try:
+        check_readable(absolute_uri(given, ""), readable)
+    except BadUri as error:
+        raise ManifestError(f'{WHERE}: "manifest": {error}') from error
     try:
         text = storage.read(given, 0, MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:
