@@ -111,4 +111,4 @@ def _why(ended: Ended) -> str:
     how = {"ABORTED": "the execution was stopped", "TIMED_OUT": "the execution ran out of time"}
     parts = [how.get(ended.status), told]
     why = ": ".join(part for part in parts if part) or "the execution failed, and no error was reported"
-    return redacted(why)[:_MAX_REASON_CHARACTERS]
+    return redacted(why, _MAX_REASON_CHARACTERS)
