@@ -26,11 +26,15 @@ _RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 
 
 class HeldJob(msgspec.Struct, frozen=True):
-    """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets."""
+    """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets.
+
+    `folders` are the buckets that it reads and that lie outside of OUT: name → folder.
+    """
 
     base: str
     job_id: str
     run: str | None = None
+    folders: dict[str, str] = {}
 
 
 class JobHome:

@@ -121,7 +121,10 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> Prepared
             reference = bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"]))
             manifest = msgspec.structs.replace(asked.manifest, items=uri, model=reference)
             start = {"manifest": msgspec.to_builtins(manifest), "resume": True}
-            held = _job(options, home, mounts, stack, start)
+            held = msgspec.structs.replace(
+                _job(options, home, mounts, stack, start),
+                folders={name: mount.path for name, mount in mounts.by_bucket.items() if not mount.writable},
+            )
     return Prepared(stack, mounts, start | ({"run": held.run} if held.run else {}), held, bundle.notes)
 
 
