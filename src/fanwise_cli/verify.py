@@ -61,7 +61,7 @@ def find_job(job: str, below: Path) -> tuple[JobHome, HeldJob]:
     Raises `InputError`.
     """
     here = JobHome(Path(job))
-    if here.work_dir.is_dir() and (held := here.job()) is not None:
+    if os.path.isdir(here.work_dir) and (held := here.job()) is not None:  # False for a name that cannot be
         return here, held
     found: list[tuple[JobHome, HeldJob]] = []
     for path in sorted(below.glob(f"*/{INNER}")):
@@ -122,13 +122,11 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
     if found.replays:
         yield "recovered", f"{found.recovered:,}  by {counted(len(found.replays), 'replay')}"
     yield "dead-lettered", f"{found.dead_lettered:,}"
-    yield "lost", f"{found.lost:,}{_named(found.lost_items)}"
+    yield "lost", f"{found.lost:,}{_named(found.lost_items)}{_why_lost(found)}"
     yield "duplicated", f"{found.duplicated:,}{_named(found.duplicated_items)}"
     yield "unexpected", f"{found.unexpected:,}"
     if found.orphans:
         yield "orphans", f"{len(found.orphans):,}  which nothing counts: {_listed(found.orphans)}"
-    if not found.is_finished:
-        yield "unfinished", "the job has not ended; resume takes up what is lost"
     for line in found.unexpected_lines[:MAX_SHOWN]:
         yield "unexpected", line
     for line in found.disagreements[:MAX_SHOWN]:
@@ -137,6 +135,13 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
         yield "", f"and {len(found.disagreements) - MAX_SHOWN:,} more"
     for line in found.unchecked:
         yield "not checked", line
+
+
+def _why_lost(found: Verification) -> str:
+    if not found.is_finished:
+        return "; the job has not ended: resume takes up what is lost"
+    is_announced = found.lost and not found.disagreements
+    return "; missing, by the job's own account: resume takes them up" if is_announced else ""
 
 
 def _named(runs: tuple[ItemRun, ...]) -> str:

@@ -169,11 +169,11 @@ class _Check:
                 "dead_lettered": sum(commit.dead_lettered for commit in commits),
                 "missing": sum(entry.count for entry in ledger.left),
             }
-            self._compare("the commits", counted, lines)
+            self._compare("the commits say", counted, lines)
         summary = self.says.summary
         if summary is not None:
             total = {"total": len(self.account), "duplicated": self.account.duplicated()}
-            self._compare("summary.json", summary["items"], total | lines)
+            self._compare("summary.json says", summary["items"], total | lines)
             if summary.get("failures") != dict(self.errors):
                 self.disagreements.append("summary.json counts other errors of dead letters than there are")
 
@@ -182,7 +182,7 @@ class _Check:
         if other:
             says = ", ".join(f"{said.get(name)} {name}" for name in other)
             has = ", ".join(f"{counted[name]} {name}" for name in other)
-            self.disagreements.append(f"{who} says {says}; the lines say {has}".replace("_", "-"))
+            self.disagreements.append(f"{who} {says}; the lines say {has}".replace("_", "-"))
 
     def replayed_by(self, job_id: str) -> Verification | None:
         """Verify a replay, and mark as recovered what it predicted; None where it was not even planned."""
