@@ -32,8 +32,8 @@ def put_items(cloud: JobCloud, kind: str, orders: Sequence[str]) -> str:
     """Upload items of a kind that order what is asked, every one with something to carry."""
     if kind == "folder":
         for i, order in enumerate(orders):
-            text = order if order in ("NotFound", "PredictionFailed", "die") else str(i)
-            cloud.put_items(f"folder/{i:04}", text.encode())
+            body = order if order in ("NotFound", "PredictionFailed", "die") else str(i)
+            cloud.put_items(f"folder/{i:04}", body.encode())
         return f"s3://{INPUT}/folder/"
     if kind == "csv":
         text = io.StringIO()
