@@ -94,8 +94,11 @@ class _Check:
         return None
 
     def read_lines(self) -> None:
-        """Every line of every file that counts."""
-        for part in self.says.parts:
+        """Every line of every file that counts.
+
+        Dead letters in turn with the predictions beside them, whose items are at hand then.
+        """
+        for part in sorted(self.says.parts, key=lambda part: part.first):
             try:
                 size_bytes, lines = self._read_part(part)
             except (FileNotFoundError, ItemsChanged):
