@@ -15,7 +15,7 @@ from fanwise.planning.plan import pin_job
 from fanwise.replays import read_summary, replays_of
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_OK
-from fanwise_cli.home import JobHome, find_home
+from fanwise_cli.home import JobHome, find_job
 from fanwise_cli.preparation import HowToRun, Prepared, publish_model, unusable_paths_are_input
 from fanwise_cli.run import RunResult, run_prepared, tell_summary
 from fanwise_cli.terminal import JobConsole
@@ -33,12 +33,12 @@ class _Held:
         self.home = home
         self.job = held
         self.stack: Stack = read_stack(stack_root())
-        for bucket, path in held.mounts.items():
+        for bucket, path in held.folders.items():
             if not Path(path).is_dir():
                 raise InputError(
                     f"{path}: the folder that the job reads as s3://{bucket}/ is gone; put it back"
                 )
-        roots = [f"{bucket}={path}" for bucket, path in held.mounts.items()]
+        roots = [f"{bucket}={path}" for bucket, path in held.folders.items()]
         self.mounts = Mounts.of(self.stack, work_dir=home.work_dir, folders=[], roots=roots)
 
     def _results(self) -> Storage:
@@ -86,7 +86,7 @@ class _Held:
 
 def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: JobConsole) -> RunResult:
     """Try what has no commit, of the job's last replay or of the job itself. Raises `InputError`."""
-    home = find_home(job, Path())
+    home, _ = find_job(job, Path())
     with home.held(), unusable_paths_are_input():
         held = _Held(home)
         replays = held.replays()
@@ -131,7 +131,7 @@ def replay(
     console: JobConsole,
 ) -> RunResult:
     """Try the dead letters that the job and its replays left again, as a job of their own. Raises `InputError`."""
-    home = find_home(job, Path())
+    home, _ = find_job(job, Path())
     with home.held(), unusable_paths_are_input():
         held = _Held(home)
         last = [held.job.job_id, *held.replays()][-1]

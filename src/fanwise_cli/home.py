@@ -29,15 +29,15 @@ _RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 class HeldJob(msgspec.Struct, frozen=True):
     """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets.
 
-    `start` is the input its execution was started with and `mounts` the folders it reads, by bucket: all that it
-    takes to go on. `replays` are the jobs of its dead letters, in their order.
+    `start` is the input its execution was started with and `folders` the buckets that it reads and that lie
+    outside of OUT, name → folder: all that it takes to go on. `replays` are the jobs of its dead letters.
     """
 
     base: str
     job_id: str
     run: str | None = None
     start: dict[str, Any] = {}
-    mounts: dict[str, str] = {}
+    folders: dict[str, str] = {}
     replays: tuple[str, ...] = ()
 
 
@@ -149,24 +149,32 @@ class JobHome:
         return summary
 
 
-def find_home(job: str, folder: Path) -> JobHome:
-    """The home that `job` means: an OUT folder, or the id of a job whose OUT lies in `folder`.
+def find_job(job: str, below: Path) -> tuple[JobHome, HeldJob]:
+    """The OUT that holds a job: `job` is the folder, or the job's id, then looked for in folders of `below`.
 
     Raises `InputError`.
     """
-    out = Path(job)
-    if (out / INNER / _HOME_FILE).is_file():
-        return JobHome(out)
-    if out.exists():
-        raise InputError(f"{job}: holds no job; give the --out folder of a job")
-    for path in sorted(folder.glob(f"*/{INNER}/{_HOME_FILE}")):
-        home = JobHome(path.parents[1].relative_to(folder))
-        held = home.job()
+    here = JobHome(Path(job))
+    if os.path.isdir(here.work_dir) and (held := here.job()) is not None:  # False for a name that cannot be
+        return here, held
+    found: list[tuple[JobHome, HeldJob]] = []
+    for path in sorted(below.glob(f"*/{INNER}")):
+        home = JobHome(path.parent)
+        try:
+            held = home.job()
+        except (InputError, OSError):  # another one's
+            continue
         if held is not None and job in (held.job_id, *held.replays):
-            return home
-    raise InputError(
-        f"{job}: no such folder, and no job of that id in the folders here; give the --out folder of a job"
-    )
+            found.append((home, held))
+    if len(found) > 1:
+        folders = ", ".join(str(home.out) for home, _ in found)
+        raise InputError(f"{job}: several folders hold this job ({folders}); name one of them")
+    if not found:
+        what = (
+            "holds no job" if os.path.isdir(job) else "is no folder, and no job's id in a folder of this one"
+        )
+        raise InputError(f"{job}: {what}; give the --out of fanwise run")
+    return found[0]
 
 
 def _is_ours(lock: int, path: Path) -> bool:

@@ -194,6 +194,29 @@ def demo(
     return work
 
 
+@app.command()
+def verify(
+    job: Annotated[
+        str, typer.Argument(help="The --out folder of a run, or the id of a job in a folder of this one.")
+    ],
+    root: Annotated[
+        list[str] | None,
+        typer.Option("--root", help="DIR or NAME=DIR: where a folder that the run read is now."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the account, and nothing else, on stdout.")
+    ] = False,
+) -> Work:
+    """Read every line of a job, and prove that every item is accounted for, once."""
+
+    def work() -> int:
+        from fanwise_cli.verify import VerifyOptions, verify  # noqa: PLC0415 - as above
+
+        return verify(VerifyOptions(job, root or (), as_json), console=for_people())
+
+    return work
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command and answer with its exit code; whatever stops it becomes one line, never a traceback."""
     accept_any_text()

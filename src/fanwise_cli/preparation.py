@@ -132,7 +132,7 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
             held = _job(options, home, mounts, stack, start)
     start |= {"run": held.run} if held.run else {}
     read = {name: mount.path for name, mount in mounts.by_bucket.items() if not mount.writable}
-    held = msgspec.structs.replace(held, start=start, mounts=read)
+    held = msgspec.structs.replace(held, start=start, folders=read)
     return Prepared(stack, mounts, start, held.job_id, home.out, notes), held
 
 

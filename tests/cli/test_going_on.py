@@ -94,9 +94,9 @@ def test_items_that_changed_before_there_was_a_plan_are_not_taken_for_the_job(
 @pytest.mark.parametrize(
     ("command", "job", "message"),
     [
-        ("resume", "nowhere", "no such folder, and no job of that id in the folders here"),
-        ("replay", "nowhere", "no such folder, and no job of that id in the folders here"),
-        ("resume", "data", "holds no job; give the --out folder of a job"),
+        ("resume", "nowhere", "is no folder, and no job's id in a folder of this one"),
+        ("replay", "nowhere", "is no folder, and no job's id in a folder of this one"),
+        ("resume", "data", "holds no job; give the --out of fanwise run"),
     ],
 )
 def test_a_job_that_is_not_there(fanwise: Fanwise, here: Path, command: str, job: str, message: str) -> None:
