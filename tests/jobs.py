@@ -27,7 +27,7 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline
 from fanwise.records import Entry, Job, Part, Round, job_prefix
-from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.events import execution_status_event
 from fanwise_local.states.definition import parse_definition
@@ -69,7 +69,7 @@ class FaultyBackend(ObstoreBackend):
         self.fault: Fault = ""
         self.hides = False
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         if self.hides and "/commits/" in key:
             raise FileNotFoundError(key)
         return super().read(key, start, end, pin)
