@@ -87,6 +87,7 @@ async def _execute(
             mounts=prepared.mounts,
             environments=options.environments,
             observer=progress,
+            faults=prepared.faults,
         ) as cloud:
             execution = cloud.start_execution(prepared.start)
             ends = asyncio.create_task(cloud.settled(execution))
