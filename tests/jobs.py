@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
@@ -65,6 +65,24 @@ Fault = Literal[
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 # Those that leave an entry as it is, to be tried again, or decided as it would have been.
 HARMLESS: tuple[Fault, ...] = FAULTS[:8]
+
+
+STACK = read_stack(stack_root())
+
+
+def _definition() -> Any:
+    functions = ("PlanJob", "PredictBatch", "HandleFailure", "AggregateResults")
+    return parse_definition(
+        (stack_root() / "statemachine/batch_inference.asl.json").read_text(),
+        {
+            **{f"{name}FunctionArn": name for name in functions},
+            "ResultsBucket": RESULTS,
+            "DeadLetterQueueUrl": QUEUE_URL,
+        },
+    )
+
+
+DEFINITION = _definition()
 
 
 class FaultyBackend(ObstoreBackend):
@@ -306,12 +324,19 @@ class JobCloud:
         """An execution's input."""
         return {"manifest": {"model": REFERENCE} | manifest, **more}
 
-    def run(self, start: JSON, name: str = "first", *, stop: "Stop | None" = None) -> Execution:
-        """Run the shipped definition to its end, or until it is stopped."""
+    def run(
+        self,
+        start: JSON,
+        name: str = "first",
+        *,
+        stop: "Stop | None" = None,
+        timeout_s: float = DEFINITION.timeout_s,
+    ) -> Execution:
+        """Run the shipped definition to its end, or until it is stopped, or runs out of `timeout_s`."""
 
         async def main() -> Execution:
             machine = StateMachine(
-                DEFINITION,
+                replace(DEFINITION, timeout_s=timeout_s),
                 arn=MACHINE,
                 services=self,
                 clock=Clock(),
@@ -349,24 +374,6 @@ class Stop(Observer):
         self.after -= 1
         if self.after == 0:
             execution.stop(cause="somebody stopped it")
-
-
-STACK = read_stack(stack_root())
-
-
-def _definition() -> Any:
-    functions = ("PlanJob", "PredictBatch", "HandleFailure", "AggregateResults")
-    return parse_definition(
-        (stack_root() / "statemachine/batch_inference.asl.json").read_text(),
-        {
-            **{f"{name}FunctionArn": name for name in functions},
-            "ResultsBucket": RESULTS,
-            "DeadLetterQueueUrl": QUEUE_URL,
-        },
-    )
-
-
-DEFINITION = _definition()
 
 
 class JobResults:

@@ -2,6 +2,7 @@
 
 ```
 OUT/predictions.jsonl  failures.jsonl  summary.json
+OUT/replays/1/         the same three of the first replay of its dead letters, and so on
 OUT/.fanwise/          the local cloud's folder: buckets, logs, and home.json, which names the job
 ```
 """
@@ -20,17 +21,24 @@ import msgspec
 from fanwise.errors import InputError
 from fanwise.records import Part
 
-INNER = ".fanwise"
+INNER, REPLAYS = ".fanwise", "replays"
 _HOME_FILE, _LOCK_FILE = "home.json", "lock"
 _RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 
 
 class HeldJob(msgspec.Struct, frozen=True):
-    """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets."""
+    """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets.
+
+    `start` is the input its execution was started with and `mounts` the folders it reads, by bucket: all that it
+    takes to go on. `replays` are the jobs of its dead letters, in their order.
+    """
 
     base: str
     job_id: str
     run: str | None = None
+    start: dict[str, Any] = {}
+    mounts: dict[str, str] = {}
+    replays: tuple[str, ...] = ()
 
 
 class JobHome:
@@ -89,13 +97,22 @@ class JobHome:
     def hold(self, job: HeldJob, jobs_folder: Path) -> None:
         """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""
         before = self.job()
-        for (
-            name
-        ) in _RESULTS:  # first: results beside a home.json that names another run would be taken for its own
+        # First: results beside a home.json that names another run would be taken for its own.
+        for name in _RESULTS:
             (self.out / name).unlink(missing_ok=True)
-        _write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
+        self.write(job)
         if before is not None and before.job_id != job.job_id:
-            shutil.rmtree(jobs_folder / before.job_id, ignore_errors=True)
+            shutil.rmtree(self.out / REPLAYS, ignore_errors=True)
+            for job_id in (before.job_id, *before.replays):
+                shutil.rmtree(jobs_folder / job_id, ignore_errors=True)
+
+    def write(self, job: HeldJob) -> None:
+        """Write home.json, and nothing else."""
+        _write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
+
+    def replay_folder(self, number: int) -> Path:
+        """Where the results of replay `number`, from 1, are brought."""
+        return self.out / REPLAYS / str(number)
 
     def refuse_foreign_files(self) -> None:
         """Raise `InputError` where OUT has files of its own that are not a job's."""
@@ -115,16 +132,41 @@ class JobHome:
             return None
         return summary if isinstance(summary, dict) and summary.get("job_id") == job.job_id else None
 
-    def collect(self, job_folder: Path) -> dict[str, Any]:
-        """Bring the job's results out of the results bucket, the parts that count in index order; the summary."""
+    def collect(self, job_folder: Path, to: Path | None = None) -> dict[str, Any]:
+        """Bring a job's results out of the results bucket, the parts that count in index order; the summary.
+
+        They go to OUT, or to `to`.
+        """
+        to = to or self.out
+        to.mkdir(parents=True, exist_ok=True)
         parts = msgspec.json.Decoder(Part).decode_lines((job_folder / "parts.jsonl").read_bytes())
         for folder in ("predictions", "failures"):
             keys = [part.key for part in parts if part.key.startswith(f"{folder}/")]
-            _concatenate([job_folder / key for key in keys], self.out / f"{folder}.jsonl")
+            _concatenate([job_folder / key for key in keys], to / f"{folder}.jsonl")
         body = (job_folder / "summary.json").read_bytes()
-        _write_whole(self.out / "summary.json", body)
+        _write_whole(to / "summary.json", body)
         summary: dict[str, Any] = json.loads(body)
         return summary
+
+
+def find_home(job: str, folder: Path) -> JobHome:
+    """The home that `job` means: an OUT folder, or the id of a job whose OUT lies in `folder`.
+
+    Raises `InputError`.
+    """
+    out = Path(job)
+    if (out / INNER / _HOME_FILE).is_file():
+        return JobHome(out)
+    if out.exists():
+        raise InputError(f"{job}: holds no job; give the --out folder of a job")
+    for path in sorted(folder.glob(f"*/{INNER}/{_HOME_FILE}")):
+        home = JobHome(path.parents[1].relative_to(folder))
+        held = home.job()
+        if held is not None and job in (held.job_id, *held.replays):
+            return home
+    raise InputError(
+        f"{job}: no such folder, and no job of that id in the folders here; give the --out folder of a job"
+    )
 
 
 def _is_ours(lock: int, path: Path) -> bool:

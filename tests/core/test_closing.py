@@ -81,6 +81,20 @@ def test_a_job_whose_account_failed_is_accounted_for_when_it_can_be() -> None:
     assert (told["status"], told["items"]["predicted"]) == ("SUCCEEDED", 20)
 
 
+def test_a_job_that_ran_out_of_time_is_accounted_for_and_announced() -> None:
+    cloud = JobCloud()
+    start = cloud.start({"items": put_items(cloud), "batch_size": 2, "max_concurrency": 1})
+    late = cloud.run(start, timeout_s=4)
+    assert (late.status, cloud.events) == ("TIMED_OUT", [])
+    cloud.hear_of(late)
+    (told,) = details(cloud)
+    assert (told["status"], told["execution"]) == ("FAILED", late.arn)
+    assert 0 < told["items"]["predicted"] < 20
+    assert told["reason"].startswith("ExecutionTimedOut: the execution ran out of time: States.Timeout")
+    assert cloud.run({"resume": told["job_id"]}, "second").status == "SUCCEEDED"
+    cloud.close()
+
+
 def test_a_job_that_told_of_its_own_failure_is_not_told_of_again() -> None:
     cloud = JobCloud(["forbidden"] * 9)
     failed = cloud.run(cloud.start({"items": put_items(cloud)}))

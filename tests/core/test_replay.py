@@ -3,30 +3,15 @@
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_model import FakeModel
+from fake_model import MendedModel
 from fanwise_local.states.executions import Execution
 from jobs import INPUT, JobCloud, JobResults, Stop
 
 MENDED = ("NotFound", "PredictionFailed", "die")  # orders that a later model obeys no more
-
-
-class Mending(FakeModel):
-    """A model that, once `mended`, predicts what it used to fail at."""
-
-    mended: tuple[str, ...] = ()
-
-    def predict(self, rows: Any) -> Any:
-        return super().predict(
-            [{**row, "order": np.array("")} if str(row["order"]) in self.mended else row for row in rows]
-        )
-
-    def _obey(self, order: str) -> None:
-        super()._obey("" if order in self.mended else order)
 
 
 def put_items(cloud: JobCloud, orders: list[str], with_id: bool = True) -> str:
@@ -62,7 +47,7 @@ orders_of_items = st.lists(
 def test_replays_predict_what_was_mended_and_nothing_else(
     orders: list[str], batch_size: int, with_id: bool
 ) -> None:
-    model = Mending(4)
+    model = MendedModel()
     cloud = JobCloud(model=model)
     try:
         first = cloud.run(cloud.start({"items": put_items(cloud, ["", *orders], with_id)}))
@@ -120,7 +105,7 @@ def test_a_replay_may_be_of_another_model_and_is_the_same_job_when_it_is_deliver
 def test_a_replay_that_was_stopped_anywhere_is_resumed_and_replayed_no_further_before(
     stop_after: int,
 ) -> None:
-    model = Mending(4)
+    model = MendedModel()
     cloud = JobCloud(model=model)
     first = cloud.run(cloud.start({"items": put_items(cloud, ["", *["NotFound"] * 6])}))
     job_id = results_of(cloud, first).job.job_id

@@ -121,6 +121,10 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
     """The item that a record's values make. Raises the `ItemError`s of the stage parse."""
     _check_id(fields.id)
     if fields.uri is None and fields.inputs is None:
+        if "raw" in fields.carried:
+            raise BadInputs(
+                'the item is a line that could not be read ("raw"); mend it, and run it as an item'
+            )
         raise BadInputs('the item has neither "uri" nor "inputs", so there is nothing to predict from')
     return Item(
         index=index,

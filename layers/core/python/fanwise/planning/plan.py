@@ -129,7 +129,7 @@ def _replayed(
     if replay.model is not None:
         model = bundle.resolve(storage, model_bucket, replay.model)
     job_id = derive_replay_id(replayed, model.digest, model.runtime)
-    if not claim(storage, bucket, job_id, asked, take_over=False):
+    if not claim(storage, bucket, job_id, asked, take_over=replay.resume):
         return {"duplicate": True, "job_id": job_id}
     home = home_of(bucket, job_id)
     job = planned(storage, home)

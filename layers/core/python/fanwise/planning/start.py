@@ -41,9 +41,13 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A job whose dead letters are to be tried again; everything else in place of the parent's."""
+    """A job whose dead letters are to be tried again; everything else in place of the parent's.
+
+    `resume`: go on with that replay if it is there, though another execution has it.
+    """
 
     replay: str
+    resume: bool = False
     model: str | None = None
     batch_size: int | None = None
     max_concurrency: int | None = None
