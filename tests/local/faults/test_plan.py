@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -299,3 +299,20 @@ def test_an_entry_is_what_an_event_says_it_is(
     function: str, payload: Any, entry: str | None, attempt: int | None
 ) -> None:
     assert Invocations().next(function, payload) == (function, entry, attempt, 0)
+
+
+# The page about it.
+
+
+def test_the_page_has_a_plan_that_is_right_and_tells_every_fault() -> None:
+    page = (Path(__file__).parents[3] / "docs/faults.md").read_text(encoding="utf-8")
+    example = page.split("`plan.json`:\n```\n")[1].split("```")[0]
+    assert names(parse_plan(example.encode(), "docs/faults.md").rules) == [
+        "throttle",
+        "kill",
+        "truncate",
+        "drop_response",
+    ]
+    for name, kind in KINDS.items():
+        (row,) = (line for line in page.splitlines() if line.startswith((f"| `{name}`", f"| ● `{name}`")))
+        assert row.startswith("| ●") is (kind in get_args(OnlyOne))
