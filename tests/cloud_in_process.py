@@ -27,6 +27,7 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.pipeline import Pipeline
 from fanwise_local.clock import Clock
 from fanwise_local.cloud import LocalCloud, Told
+from fanwise_local.faults.plan import FaultPlan
 from fanwise_local.mounts import Mounts
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
@@ -66,6 +67,7 @@ class Machine:
     calls: list[str] = field(default_factory=list)  # function names, in order
     clouds: int = 0
     environments: list[int | None] = field(default_factory=list)  # as each cloud was told
+    faults: list[FaultPlan | None] = field(default_factory=list)  # likewise
 
     def cloud(
         self,
@@ -75,10 +77,12 @@ class Machine:
         mounts: Mounts,
         environments: int | None,
         observer: Observer,
+        faults: FaultPlan | None = None,
     ) -> "CloudInProcess":
         """In place of `LocalCloud`."""
         self.clouds += 1
         self.environments.append(environments)
+        self.faults.append(faults)
         return CloudInProcess(self, stack, mounts, environments or 2, observer)
 
 

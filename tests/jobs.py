@@ -1,7 +1,8 @@
 """A whole job in one process: the four stages as functions over one store, and the faults they may meet.
 
 `JobCloud` is what the interpreter of the shipped definition calls. Its PredictBatch is the real one with
-`FakeModel`; each invocation may be given a fault, in the order in which they come.
+`FakeModel`. What goes wrong is said by a fault plan, or by a fault for each invocation of PredictBatch, in the
+order in which they come.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import msgspec
 from obstore.store import MemoryStore
@@ -27,9 +28,14 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline
 from fanwise.records import Entry, Job, Part, Round, job_prefix
-from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.events import execution_status_event
+from fanwise_local.faults.functions import DROPPED, delay_s, refusal_of
+from fanwise_local.faults.plan import FaultPlan, Invocations
+from fanwise_local.faults.rules import DropResponse, RepeatInvocation
+from fanwise_local.faults.rules import Fault as Rule
+from fanwise_local.faults.store import FaultLayer, InvocationFaults
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
 from fanwise_local.states.executions import Execution, StateMachine
@@ -87,7 +93,7 @@ class FaultyBackend(ObstoreBackend):
         self.fault: Fault = ""
         self.hides = False
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         if self.hides and "/commits/" in key:
             raise FileNotFoundError(key)
         return super().read(key, start, end, pin)
@@ -108,6 +114,10 @@ class FaultyBackend(ObstoreBackend):
         return created
 
 
+def _die(error: str) -> NoReturn:
+    raise Died(error)
+
+
 @dataclass
 class JobCloud:
     """Functions, buckets, queue and event bus. What was called and sent is kept."""
@@ -119,6 +129,7 @@ class JobCloud:
     store: MemoryStore = field(default_factory=MemoryStore)
     folders: Mapping[str, Path] = field(default_factory=dict)  # buckets that are folders; with the models'
     bundles: Path | None = None  # the real model is loaded, and kept here
+    fault_plan: FaultPlan | None = None  # of every function; beside `faults`
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -129,7 +140,9 @@ class JobCloud:
             RESULTS: self.results,
         }
         backends |= {name: FolderBackend(path, writable=False) for name, path in self.folders.items()}
-        self.storage = Storage(backends, s3=False)
+        self.layer = FaultLayer()
+        self.invocations = Invocations()
+        self.storage = Storage(self.layer.over(backends), s3=False)
         self.kept = KeptModel(self.storage, self.model, self.load_fails)
         kept: Kept = self.kept
         if self.bundles is None:
@@ -171,8 +184,13 @@ class JobCloud:
         await asyncio.sleep(self.random.random())
         name, payload = arguments["FunctionName"], arguments["Payload"]
         self.calls.append((name, payload))
+        at = self.invocations.next(name, payload)
+        faults = self.fault_plan.faults_of(*at) if self.fault_plan is not None else ()
+        if refusal := refusal_of(faults):
+            raise StatesError(*refusal)
+        await asyncio.sleep(delay_s(faults))
         try:
-            answer = self._functions()[name](payload)
+            answer = self._answer(name, payload, faults)
         except Died as death:
             cause = {"errorType": death.error, "errorMessage": "RequestId: 1-2 Error: Runtime exited"}
             raise StatesError(death.error, json.dumps(cause)) from death
@@ -182,6 +200,36 @@ class JobCloud:
         finally:
             self.after_each()
         return {"StatusCode": 200, "Payload": json.loads(json.dumps(answer))}
+
+    def _answer(self, name: str, payload: JSON, faults: Sequence[Rule]) -> JSON:
+        """What a function answers, with what befalls this invocation of it."""
+
+        def run() -> JSON:
+            at_work = InvocationFaults(faults, die=_die, commit_late=self._commit_late, sleep=lambda _: None)
+            with self.layer.invocation(at_work):
+                return self._functions()[name](payload)
+
+        if any(isinstance(fault, RepeatInvocation) for fault in faults):
+            with suppress(Died, FanwiseError):
+                run()
+        if any(isinstance(fault, DropResponse) for fault in faults):
+            with suppress(Died, FanwiseError):
+                run()
+            raise StatesError(*DROPPED)
+        return run()
+
+    def _commit_late(self, seconds: float, write: Callable[[], bool]) -> NoReturn:
+        """The caller hears that it timed out; the commit comes later, or never, where the job ends before it."""
+
+        def wake() -> None:
+            if wake in self.zombies:
+                self.zombies.remove(wake)
+            with suppress(FanwiseError):
+                write()
+
+        self.zombies.append(wake)
+        asyncio.get_running_loop().call_later(seconds, wake)
+        raise Died("Sandbox.Timedout")
 
     def _functions(self) -> dict[str, Callable[[JSON], JSON]]:
         return {

@@ -85,6 +85,10 @@ def run(
             "--environments", min=1, help="Processes at once; by default as cores and memory allow."
         ),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option("--faults", help="A fault plan: what shall go wrong, to see the job outlast it."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
     ] = False,
@@ -106,6 +110,7 @@ def run(
             name=name,
             again=again,
             roots=root or (),
+            faults=faults,
             how=HowToRun(environments=environments, as_json=as_json, quiet=quiet),
         )
         return run(options, console=for_people()).exit_code

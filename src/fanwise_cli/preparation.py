@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.mounts import Mounts
 from fanwise_local.template import Stack, read_stack, stack_root
+
+if TYPE_CHECKING:
+    from fanwise_local.faults.plan import FaultPlan
 
 _BESIDE = "s3://beside/"  # what a relative name in a manifest is read against, to be a path again after it
 _FLAGS = {
@@ -74,6 +77,7 @@ class RunOptions:
     name: str | None = None
     again: bool = False
     roots: Sequence[str] = ()
+    faults: Path | None = None
     how: HowToRun = HowToRun()
 
 
@@ -91,6 +95,7 @@ class Prepared:
     job_id: str | None
     results: Path
     notes: Sequence[str] = ()
+    faults: "FaultPlan | None" = None
 
     @property
     def jobs_folder(self) -> Path:
@@ -119,6 +124,7 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
         )  # what a symlink names lies in its own folder, and its URIs are relative to that
         _check_out(options, asked.items, home)
         stack = read_stack(stack_root())
+        faults = _faults(options, stack)
         folder = items if items.is_dir() else items.parent
         mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[folder], roots=options.roots)
         slash = "/" if items.is_dir() else ""
@@ -133,7 +139,19 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
     start |= {"run": held.run} if held.run else {}
     read = {name: mount.path for name, mount in mounts.by_bucket.items() if not mount.writable}
     held = msgspec.structs.replace(held, start=start, folders=read)
-    return Prepared(stack, mounts, start, held.job_id, home.out, notes), held
+    notes = [*notes, *([f"faults: {faults.headline()}"] if faults else [])]
+    return Prepared(stack, mounts, start, held.job_id, home.out, notes, faults), held
+
+
+def _faults(options: RunOptions, stack: Stack) -> "FaultPlan | None":
+    """What shall go wrong; raises `InputError` for a plan that is wrong, or names a function that is not there."""
+    if options.faults is None:
+        return None
+    from fanwise_local.faults.plan import read_plan, state_name  # noqa: PLC0415 - nobody pays for it else
+
+    plan = read_plan(options.faults)
+    plan.check_functions([state_name(logical_id) for logical_id in stack.functions], str(options.faults))
+    return plan
 
 
 def publish_model(

@@ -100,6 +100,7 @@ async def _execute(how: HowToRun, home: JobHome, prepared: Prepared, progress: J
             mounts=prepared.mounts,
             environments=how.environments,
             observer=progress,
+            faults=prepared.faults,
         ) as cloud:
             execution = cloud.start_execution(prepared.start)
             ends = asyncio.create_task(cloud.settled(execution))

@@ -4,19 +4,23 @@ import asyncio
 import random as randoms
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fanwise_local.clock import Clock
 from fanwise_local.events import execution_status_event
+from fanwise_local.function_process import BOOTSTRAP, FAULTY_BOOTSTRAP
 from fanwise_local.functions import FunctionService, default_environments
 from fanwise_local.mounts import Mounts
-from fanwise_local.services import LocalServices
+from fanwise_local.services import Functions, LocalServices
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.executions import Execution, StateMachine
 from fanwise_local.states.map_run import Child, MapRun
 from fanwise_local.states.observer import Observer
 from fanwise_local.states.payloads import JSON
 from fanwise_local.template import Stack
+
+if TYPE_CHECKING:
+    from fanwise_local.faults.plan import FaultPlan
 
 
 class Told(Observer):
@@ -54,8 +58,8 @@ class LocalCloud:
     """A stack at work, from `async with` to its end; nothing is left running after it, however it is left.
 
     `work_dir` is this cloud's alone: it gets logs, queues, events and, while it runs, the environments' /tmp.
-    `environments` bounds the processes of each function; by default as cores and memory allow. Raises
-    `DefinitionError`.
+    `environments` bounds the processes of each function; by default as cores and memory allow. `faults` is what
+    shall go wrong; what did is kept in `work_dir`. Raises `DefinitionError`.
     """
 
     def __init__(
@@ -68,16 +72,21 @@ class LocalCloud:
         observer: Observer | None = None,
         clock: Clock | None = None,
         random: randoms.Random | None = None,
+        faults: "FaultPlan | None" = None,
     ) -> None:
         self.functions = FunctionService(
             stack.functions,
             environments=default_environments(stack) if environments is None else environments,
             extra_environment=mounts.environment(),
             work_dir=work_dir,
+            bootstrap=BOOTSTRAP if faults is None else FAULTY_BOOTSTRAP,
         )
-        self.services = LocalServices(
-            self.functions, mounts.storage(), queues=stack.queues, work_dir=work_dir
-        )
+        invoked: Functions = self.functions
+        if faults is not None:
+            from fanwise_local.faults.functions import FaultyFunctions  # noqa: PLC0415 - nobody pays for it else
+
+            invoked = FaultyFunctions(self.functions, faults, kept=work_dir / "faults.jsonl")
+        self.services = LocalServices(invoked, mounts.storage(), queues=stack.queues, work_dir=work_dir)
         self._told = Told(stack, observer or Observer())
         self.state_machine = self._told.state_machine = StateMachine(
             parse_definition(stack.definition, stack.substitutions),

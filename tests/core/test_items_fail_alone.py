@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fanwise.storage import FolderBackend, ObjectInfo
+from fanwise.storage import Body, FolderBackend, ObjectInfo
 from fanwise_cli import bundles
 from jobs import INPUT, MODELS, JobCloud, JobResults
 
@@ -33,7 +33,7 @@ COLOURS = Image.fromarray(RANDOM.integers(0, 256, (12, 10, 3), np.uint8))
 class Guarded(FolderBackend):
     """A bucket in which one object may not be read. Modes of files do not stop root."""
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         if key == "forbidden.png":
             raise PermissionError("access denied")
         return super().read(key, start, end, pin)

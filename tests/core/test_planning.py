@@ -20,7 +20,7 @@ from fanwise.items.lines import split_records
 from fanwise.model.bundle import digest_of
 from fanwise.planning import plan_job
 from fanwise.records import Commit, Entry, Invocation, Round, job_prefix
-from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:fanwise-batch-inference:"
 MANIFEST = {"items": "s3://in/a/items.jsonl", "model": "tabular@1"}
@@ -60,7 +60,7 @@ class Mortal:
     def head(self, key: str) -> ObjectInfo:
         return self._bucket.head(key)
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         return self._bucket.read(key, start, end, pin)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -471,7 +471,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
         def head(self, key: str) -> ObjectInfo:
             raise PermissionError("access denied")
 
-        def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+        def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
             raise PermissionError("access denied")
 
         def list(self, prefix: str) -> Iterator[ObjectInfo]:

@@ -15,7 +15,7 @@ from fanwise.errors import BundleError, ModelError, StoreUnavailable
 from fanwise.model.bundle import BundleFile, Digest, digest_of, fetch, needed, read_digest, resolve, sha256_of
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.records import ModelRef
-from fanwise.storage import FolderBackend, Storage
+from fanwise.storage import Body, FolderBackend, Storage
 
 SIGNATURE = Signature({"x": TensorSpec("float32", (None, 2))}, {"y": TensorSpec("float32", (None, 2))})
 CONTRACT = b'{"inputs": {"x": {"kind": "number", "columns": ["age", "income"]}}}'
@@ -206,7 +206,7 @@ def test_a_store_that_does_not_answer_is_no_broken_model(ref: ModelRef, tmp_path
     class Busy(FolderBackend):
         """A bucket that asks to wait."""
 
-        def read(self, *_: object) -> bytes:
+        def read(self, *_: object) -> Body:
             raise StoreUnavailable("slow down")
 
     busy = Storage({"m": Busy(tmp_path, writable=False)}, s3=False)
