@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,7 @@ from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.events import execution_status_event
 from fanwise_local.faults.functions import DROPPED, delay_s, refusal_of
 from fanwise_local.faults.plan import FaultPlan, Invocations
-from fanwise_local.faults.rules import DropResponse, RepeatInvocation
+from fanwise_local.faults.rules import KINDS, DropResponse, RepeatInvocation
 from fanwise_local.faults.rules import Fault as Rule
 from fanwise_local.faults.store import FaultLayer, InvocationFaults
 from fanwise_local.states.definition import parse_definition
@@ -47,6 +48,8 @@ INPUT, MODELS, RESULTS = "input", "models", "results"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:fanwise-batch-inference"
 QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/fanwise-dead-letters"
 TIMEOUT_S, MEMORY_MB = 120.0, 1769
+
+FAULT_NAMES = {kind: name for name, kind in KINDS.items()}
 
 # What may happen to an invocation of PredictBatch that has an entry.
 Fault = Literal[
@@ -142,6 +145,7 @@ class JobCloud:
         backends |= {name: FolderBackend(path, writable=False) for name, path in self.folders.items()}
         self.layer = FaultLayer()
         self.invocations = Invocations()
+        self.befallen: Counter[str] = Counter()  # faults by name
         self.storage = Storage(self.layer.over(backends), s3=False)
         self.kept = KeptModel(self.storage, self.model, self.load_fails)
         kept: Kept = self.kept
@@ -186,6 +190,7 @@ class JobCloud:
         self.calls.append((name, payload))
         at = self.invocations.next(name, payload)
         faults = self.fault_plan.faults_of(*at) if self.fault_plan is not None else ()
+        self.befallen.update(FAULT_NAMES[type(fault)] for fault in faults)
         if refusal := refusal_of(faults):
             raise StatesError(*refusal)
         await asyncio.sleep(delay_s(faults))

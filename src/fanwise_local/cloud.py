@@ -20,6 +20,7 @@ from fanwise_local.states.payloads import JSON
 from fanwise_local.template import Stack
 
 if TYPE_CHECKING:
+    from fanwise_local.faults.functions import FaultyFunctions
     from fanwise_local.faults.plan import FaultPlan
 
 
@@ -82,10 +83,13 @@ class LocalCloud:
             bootstrap=BOOTSTRAP if faults is None else FAULTY_BOOTSTRAP,
         )
         invoked: Functions = self.functions
+        self.faults: FaultyFunctions | None = None
         if faults is not None:
-            from fanwise_local.faults.functions import FaultyFunctions  # noqa: PLC0415 - nobody pays for it else
+            from fanwise_local.faults import functions as faulty  # noqa: PLC0415 - nobody pays for it else
 
-            invoked = FaultyFunctions(self.functions, faults, kept=work_dir / "faults.jsonl")
+            invoked = self.faults = faulty.FaultyFunctions(
+                self.functions, faults, kept=work_dir / "faults.jsonl"
+            )
         self.services = LocalServices(invoked, mounts.storage(), queues=stack.queues, work_dir=work_dir)
         self._told = Told(stack, observer or Observer())
         self.state_machine = self._told.state_machine = StateMachine(

@@ -45,6 +45,10 @@ class FaultyFunctions:
         self._kept = kept
         self._invocations = Invocations()
 
+    def follow(self, plan: FaultPlan, *, kept: Path) -> None:
+        """Go by another plan from now on, with numbers from 0: for jobs one after the other in one cloud."""
+        self._plan, self._kept, self._invocations = plan, kept, Invocations()
+
     async def invoke(self, function: str, payload: JSON) -> InvokeResult:
         """As `FunctionService.invoke`, with whatever befalls this invocation."""
         name = state_name(self._functions.find(function).logical_id)

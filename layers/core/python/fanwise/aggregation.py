@@ -114,16 +114,16 @@ class _Accounted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _account(before: Round, job: Job, ledger: Walk, entries: Sequence[Entry]) -> _Accounted:
-    names = {entry.entry for entry in entries}
+    attempts = {entry.entry: entry.attempt for entry in entries}
     decided = job.total - sum(entry.count for entry in ledger.left)
     next_entries, unfinished = [], 0
     for entry in ledger.left:
-        if entry.entry in names:  # was tried, and nobody committed it
+        if entry.entry in attempts:  # was tried, and nobody committed it
             unfinished += 1
-            next_entries.append(msgspec.structs.replace(entry, attempt=entry.attempt + 1))
+            next_entries.append(msgspec.structs.replace(entry, attempt=attempts[entry.entry] + 1))
         else:
             next_entries.append(entry)
-    died = sum(1 for commit in ledger.commits if commit.died and commit.entry in names)
+    died = sum(1 for commit in ledger.commits if commit.died and commit.entry in attempts)
     got_somewhere = decided > before.decided or died > 0
     return _Accounted(
         decided=decided,
