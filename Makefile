@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format types check check-template bench wheel lock clean tools
+.PHONY: help setup demo test lint format types check check-template bench chaos wheel lock clean tools
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ check-template: tools ## Check template.yaml (SAM, cfn-lint)
 
 bench: setup ## Measure against hand-written loops
 	$(BIN)/python -m benchmarks
+
+CHAOS = --virtual 5000 --real 500
+
+chaos: setup ## Run thousands of jobs under drawn fault plans (CHAOS="--seed 7 --virtual 100 --real 10"); an hour
+	$(BIN)/python tests/chaos.py $(CHAOS)
 
 wheel: setup ## Build dist/fanwise-VERSION-py3-none-any.whl, without network
 	$(BIN)/python -m hatchling build --target wheel

@@ -4,26 +4,40 @@
 that fails names its seed and prints its plan: `--seed N --virtual 1` is the same run again.
 """
 
+import argparse
+import asyncio
 import json
 import random
+import subprocess
+import sys
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fake_model import FakeModel
+from fanwise.errors import FanwiseError
 from fanwise.records import job_prefix
+from fanwise.storage import Storage
+from fanwise_cli import bundles
 from fanwise_cli.verification import verify_job
+from fanwise_local.cloud import LocalCloud
 from fanwise_local.faults.plan import FaultPlan
 from fanwise_local.faults.rules import Fault
+from fanwise_local.mounts import Mounts
+from fanwise_local.template import Stack, read_stack, stack_root
 from jobs import RESULTS, JobCloud, JobResults
 from oracle import MISSING, PREDICTED, Oracle
 
 ERRORS = ["NotFound", "UndecodableImage", "ShapeMismatch", "PredictionFailed", "NonFiniteResult"]
 LATE_S = 200.0  # after which a zombie writes: HandleFailure has decided by then, with all its retries
-MOST_ITEMS = 5_000
+MOST_ITEMS, MOST_ENTRIES = 5_000, 80
 
 _PREDICT: dict[str, dict[str, Any]] = {
     "throttle": {"fault": "throttle"},
@@ -68,6 +82,26 @@ _OTHERS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+# With processes a second is a second: what has to be waited for is short, and comes once or twice.
+_SECONDS = {"delay": 0.1, "slow_store": 0.1, "write_late": 4.0, "exceed_time": 0.5}
+
+
+def draw_real_plan(seed: int) -> FaultPlan:
+    """One to three rules for a job in processes, of faults that no round has to wait half a minute for."""
+    chance = random.Random(f"real plan {seed}")
+    names = [name for name in _PREDICT if name != "forbidden"]
+    rules: list[dict[str, Any]] = []
+    for name in chance.sample(names, chance.randint(1, 3)):
+        rule = {**_PREDICT[name], "function": "PredictBatch", "entry": f"00000{chance.randint(0, 3)}*"}
+        if rule["fault"] in _SECONDS:
+            rule["seconds"] = _SECONDS[rule["fault"]]
+        rules.append({**rule, "attempt": chance.choice([1, 1, 2])})
+    if chance.random() < 0.3:
+        function = chance.choice(list(_OTHERS))
+        rules.append({**chance.choice(_OTHERS[function]), "function": function, "times": 1})
+    return FaultPlan(seed=seed, rules=msgspec.convert(rules, tuple[Fault, ...]))
+
+
 def draw_plan(seed: int) -> FaultPlan:
     """One to six rules, of which the oracle knows what comes."""
     chance = random.Random(f"plan {seed}")
@@ -81,7 +115,10 @@ def draw_plan(seed: int) -> FaultPlan:
             )
             rule["times"] = chance.choice([1, 1, 2, 5, 8, None])
             rule["probability"] = chance.choice([1.0, 0.5, 0.1, 0.02])
-            if chance.random() < 0.5:
+            for_ever = (rule["times"], rule["probability"]) == (None, 1.0)
+            if (
+                chance.random() < 0.5 or for_ever
+            ):  # what never lets up at all makes a job of 200 rounds, and no news
                 rule["attempt"] = chance.randint(1, 3)
         else:
             function = chance.choice(list(_OTHERS))
@@ -100,7 +137,7 @@ def draw_orders(seed: int, most: int = MOST_ITEMS) -> tuple[list[str], int]:
     for index in range(count):
         if chance.random() < 0.03:
             orders[index] = chance.choice([*ERRORS, "die"])
-    return orders, chance.choice([1, 3, 8, 40, 256])
+    return orders, max(chance.choice([1, 3, 8, 40, 256]), -(-count // MOST_ENTRIES))
 
 
 @dataclass
@@ -141,7 +178,7 @@ def run_virtual_job(seed: int, most_items: int = MOST_ITEMS) -> tuple[Counter[st
         wake_all(cloud)
         assert execution.error in (None, "JobFailed"), f"{execution.error}: {execution.cause}"
         befallen = Counter(cloud.befallen)
-        check(cloud, job_id, expected)
+        check(cloud.storage, home_of(job_id), expected)
         if MISSING in expected:
             cloud.fault_plan = None
             cloud.run({"resume": job_id}, "second")
@@ -152,7 +189,7 @@ def run_virtual_job(seed: int, most_items: int = MOST_ITEMS) -> tuple[Counter[st
             if "die" in settled:  # how a poison ends
                 settled = ["Runtime.ExitError" if fate == "die" else fate for fate in settled]
             if verify_job(cloud.storage, home_of(job_id)).lost == 0:
-                check(cloud, job_id, settled)
+                check(cloud.storage, home_of(job_id), settled)
     finally:
         cloud.close()
     return befallen, len(orders)
@@ -169,11 +206,11 @@ def home_of(job_id: str) -> str:
     return f"s3://{RESULTS}/{job_prefix(job_id)}"
 
 
-def check(cloud: JobCloud, job_id: str, expected: Sequence[str]) -> None:
+def check(storage: Storage, home: str, expected: Sequence[str]) -> None:
     """What a job left behind is what was expected of each item, and the checker proves the rest."""
-    found = verify_job(cloud.storage, home_of(job_id))
+    found = verify_job(storage, home)
     assert (found.duplicated, found.unexpected, found.disagreements) == (0, 0, ()), found
-    results = JobResults(cloud, job_id)
+    results = JobResults(storage, home)
     fates = [MISSING] * len(expected)
     for index in results.predictions:
         fates[index] = PREDICTED
@@ -192,3 +229,103 @@ def virtual(seeds: range, tally: Tally, most_items: int = MOST_ITEMS) -> Iterato
         except AssertionError as error:
             tally.note(Counter(), 0, f"seed {seed}: {error}\n{draw_plan(seed).describe()}")
         yield seed
+
+
+# With processes: the deployed handlers and a small model, one cloud for all jobs, so that environments stay warm.
+
+_BAD = {"NotJson": "{no JSON", "MissingInput": '{"inputs":{"age":1}}', "NotANumber": None}
+_REAL_ITEMS = 40
+
+
+def real_line(index: int, order: str) -> str:
+    """A line of an items file for the model `tabular`, which comes to what `order` says."""
+    if order in _BAD and _BAD[order] is not None:
+        return str(_BAD[order])
+    age = "old" if order == "NotANumber" else index
+    return json.dumps({"id": f"n{index}", "inputs": {"age": age, "history": [index, 1, 2]}})
+
+
+async def run_real_jobs(seeds: range, model: Path, folder: Path, tally: Tally) -> None:
+    """Jobs one after the other in one cloud, each under its own plan. `model` is a SavedModel (`tabular`)."""
+    stack = read_stack(stack_root(), parameters={"PredictBatchMemoryMb": "1024"})
+    (folder / "data").mkdir(parents=True)
+    mounts = Mounts.of(stack, work_dir=folder / "work", folders=[folder / "data"], roots=[])
+    prepared = bundles.prepare(model, folder / "cache")
+    reference = bundles.publish(prepared, mounts.folder_of(stack.buckets["ModelBucket"]))
+    async with LocalCloud(
+        stack, work_dir=folder / "work", mounts=mounts, environments=2, faults=FaultPlan()
+    ) as cloud:
+        for seed in seeds:
+            try:
+                befallen = await _run_real_job(seed, cloud, stack, folder, reference, mounts)
+                tally.note(befallen, _REAL_ITEMS, None)
+            except (AssertionError, FanwiseError) as error:
+                tally.note(Counter(), 0, f"real seed {seed}: {error}\n{draw_real_plan(seed).describe()}")
+
+
+async def _run_real_job(
+    seed: int, cloud: LocalCloud, stack: Stack, folder: Path, model: str, mounts: Mounts
+) -> Counter[str]:
+    plan, chance = draw_real_plan(seed), random.Random(f"real job {seed}")
+    orders = [chance.choice(list(_BAD)) if chance.random() < 0.1 else "" for _ in range(_REAL_ITEMS)]
+    batch_size = chance.choice([10, 14, 40])
+    items = folder / "data" / f"{seed}-items.jsonl"
+    items.write_text("\n".join(real_line(index, order) for index, order in enumerate(orders)))
+    kept = folder / f"faults-{seed}.jsonl"
+    assert cloud.faults is not None
+    cloud.faults.follow(plan, kept=kept)
+    manifest = {"items": mounts.uri_of(items), "model": model, "batch_size": batch_size}
+    execution = await cloud.settled(cloud.start_execution({"manifest": manifest}))
+    assert execution.error in (None, "JobFailed"), f"{execution.error}: {execution.cause}"
+    summary: Any = execution.output
+    assert summary is not None, execution.cause
+    home = f"s3://{stack.buckets['ResultsBucket']}/{job_prefix(summary['job_id'])}"
+    check(mounts.storage(), home, Oracle(orders, batch_size, plan).fates)
+    lines = kept.read_text().splitlines() if kept.exists() else []
+    return Counter(json.loads(line)["fault"]["fault"] for line in lines)
+
+
+def table(tally: Tally) -> str:
+    """By fault: how often it befell an invocation, and how often in a job that came out as it should."""
+    width = max(map(len, [*tally.tried, "fault"]))
+    rows = [f"{'fault':{width}}  {'tried':>9}  {'survived':>9}"]
+    rows += [f"{name:{width}}  {n:9,}  {tally.survived[name]:9,}" for name, n in tally.tried.most_common()]
+    return "\n".join(rows)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """`make chaos`: run, print the table, and the plans of what failed; 1 if anything did."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--virtual", type=int, default=5_000, help="jobs on the virtual clock")
+    parser.add_argument("--real", type=int, default=500, help="jobs with processes")
+    parser.add_argument("--seed", type=int, default=100_000, help="of the first")
+    given = parser.parse_args(words)
+    began_s, tally = time.monotonic(), Tally()
+    for number, _ in enumerate(virtual(range(given.seed, given.seed + given.virtual), tally), 1):
+        if number % 500 == 0:
+            print(f"{number:,} jobs on the virtual clock, {len(tally.failed)} failed", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        if given.real:
+            model = _make_model(Path(folder))
+            seeds = range(given.seed, given.seed + given.real)
+            asyncio.run(run_real_jobs(seeds, model, Path(folder, "real"), tally))
+    print(table(tally))
+    seconds = time.monotonic() - began_s
+    print(
+        f"{tally.jobs:,} jobs of {tally.items:,} items in {seconds:,.0f} s: {len(tally.failed)} failed;"
+        f" lost 0, duplicated 0, unexpected 0 in all others"
+    )
+    for failed in tally.failed:
+        print(failed, file=sys.stderr)
+    return 1 if tally.failed else 0
+
+
+def _make_model(folder: Path) -> Path:
+    script = Path(__file__).with_name("keras_models.py")
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True)
+    return folder / "tabular"
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())

@@ -390,15 +390,20 @@ class Stop(Observer):
 class JobResults:
     """What a job left behind, read through `parts.jsonl`, each line by its index."""
 
-    def __init__(self, cloud: JobCloud, job_id: str) -> None:
-        self.storage = cloud.storage
-        self.home = f"s3://{RESULTS}/{job_prefix(job_id)}"
+    def __init__(self, storage: Storage, home: str) -> None:
+        self.storage = storage
+        self.home = home
         self.job = msgspec.json.decode(self.storage.read(self.home + "job.json"), type=Job)
         self.summary = json.loads(self.storage.read(self.home + "summary.json"))
         lines = self.storage.read(self.home + "parts.jsonl").splitlines()
         self.parts = [msgspec.json.decode(line, type=Part) for line in lines]
         self.predictions = dict(self._lines("predictions/"))
         self.failures = dict(self._lines("failures/"))
+
+    @classmethod
+    def of(cls, cloud: JobCloud, job_id: str) -> "JobResults":
+        """Those of a job of `cloud`."""
+        return cls(cloud.storage, f"s3://{RESULTS}/{job_prefix(job_id)}")
 
     def _lines(self, folder: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each line of a kind; asserts that the parts say what is in them, and that no index comes twice."""

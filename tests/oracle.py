@@ -129,7 +129,7 @@ class Oracle:
         if entry.name not in self._committed:
             stops = self._stops(orders, fate, faults)
             if stops is not None:
-                return stops
+                return "retry" if isinstance(fate, DropResponse) else stops  # nobody hears what became of it
             self._decide(entry)
             if isinstance(fate, Kill):
                 return "died"

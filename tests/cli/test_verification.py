@@ -172,7 +172,7 @@ class Files:
     home: str
 
     def __post_init__(self) -> None:
-        results = JobResults(self.cloud, self.home.rstrip("/").rpartition("/")[2])
+        results = JobResults.of(self.cloud, self.home.rstrip("/").rpartition("/")[2])
         self.parts: list[Part] = results.parts
         self.total = results.job.total
 

@@ -49,7 +49,7 @@ def test_a_job_that_was_stopped_is_accounted_for_and_announced(stop_after: int) 
     closing = cloud.hear_of(stopped)
     assert closing.status == "SUCCEEDED"
     (told,) = details(cloud)
-    results = JobResults(cloud, told["job_id"])
+    results = JobResults.of(cloud, told["job_id"])
     done = len(results.predictions)
     assert 0 < done < 20
     assert told == {key: value for key, value in results.summary.items() if key != "latency_ms"}

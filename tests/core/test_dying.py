@@ -50,7 +50,7 @@ def run(dies_at: int | None, *, after: bool) -> tuple[Mortal, JobResults]:
     assert execution.status == "SUCCEEDED", (dies_at, mortal.deaths, execution.error, execution.cause)
     assert len(cloud.events) == 1
     output: Any = execution.output
-    return mortal, JobResults(cloud, output["job_id"])
+    return mortal, JobResults.of(cloud, output["job_id"])
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -212,7 +212,7 @@ def job_over(cloud: JobCloud, model: str, items: list[tuple[str, Any]]) -> JobRe
     uri = cloud.put_items("items.jsonl", "\n".join(line for line, _ in items).encode())
     execution = cloud.run(cloud.start({"items": uri, "model": model, "batch_size": 3}))
     assert execution.status == "SUCCEEDED", execution.cause
-    return JobResults(cloud, execution.output["job_id"])
+    return JobResults.of(cloud, execution.output["job_id"])
 
 
 @pytest.mark.parametrize(("kind", "items"), [("images", IMAGES), ("numbers", NUMBERS)])

@@ -141,7 +141,7 @@ def run_job(cloud: JobCloud, uri: str, **options: Any) -> tuple[Execution, JobRe
     execution = cloud.run(cloud.start({"items": uri, **options}))
     while cloud.zombies:
         cloud.wake_one()
-    return execution, JobResults(cloud, job_id_of(execution))
+    return execution, JobResults.of(cloud, job_id_of(execution))
 
 
 @given(
@@ -317,13 +317,13 @@ def test_throttling_that_outlasts_every_retry_leaves_items_missing_and_resume_ta
     uri = put_items(cloud, "jsonl", [""] * 20)
     start = cloud.start({"items": uri, "batch_size": 10})
     execution = cloud.run(start)
-    results = JobResults(cloud, job_id_of(execution))
+    results = JobResults.of(cloud, job_id_of(execution))
     assert (results.summary["status"], results.summary["items"]["missing"]) == ("FAILED", 20)
     assert "Lambda.TooManyRequestsException: Rate exceeded (2 entries)" in results.summary["reason"]
     cloud.waiting_faults, cloud.events = [], []
     again = cloud.run({**start, "resume": True}, "second")
     cloud.close()
-    results = JobResults(cloud, job_id_of(again))
+    results = JobResults.of(cloud, job_id_of(again))
     check_account(again, cloud, results, 20)
     assert results.summary["status"] == "SUCCEEDED"
     assert results.exists("_SUCCESS")
@@ -363,7 +363,7 @@ def test_a_job_that_was_stopped_anywhere_goes_on_with_what_has_no_commit(
     cloud.messages.clear()
     resumed = cloud.run(start, "second")
     cloud.close()
-    results = JobResults(cloud, job_id_of(resumed))
+    results = JobResults.of(cloud, job_id_of(resumed))
     check_account(resumed, cloud, results, count)
     assert results.text("predictions/") == expected.text("predictions/")
     assert results.failures.keys() == expected.failures.keys()
@@ -376,10 +376,10 @@ def test_a_failed_job_leaves_no_mark_of_success_of_an_earlier_execution() -> Non
     cloud = JobCloud(["forbidden"] * 9)
     start = cloud.start({"items": put_items(cloud, "jsonl", [""] * 4), "batch_size": 2})
     planned_id = job_id_of(cloud.run(start))
-    results = JobResults(cloud, planned_id)
+    results = JobResults.of(cloud, planned_id)
     cloud.storage.write(results.home + "_SUCCESS", b"")
     cloud.waiting_faults = ["forbidden"] * 9
     cloud.run({**start, "resume": True}, "second")
     cloud.close()
-    assert JobResults(cloud, planned_id).summary["status"] == "FAILED"
+    assert JobResults.of(cloud, planned_id).summary["status"] == "FAILED"
     assert not results.exists("_SUCCESS")

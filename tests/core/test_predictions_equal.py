@@ -58,7 +58,7 @@ class Example:
         }
         execution = self.cloud.run(self.cloud.start(manifest, run=run), f"{run}-{len(self.cloud.calls)}")
         assert execution.status == "SUCCEEDED", execution.cause
-        return JobResults(self.cloud, execution.output["job_id"])
+        return JobResults.of(self.cloud, execution.output["job_id"])
 
     def direct(self, call: Callable[[Arrays], Arrays]) -> dict[str, NDArray[Any]]:
         """The model's outputs for all items, in the mini-batches that PredictBatch makes of one entry."""

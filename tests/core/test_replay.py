@@ -28,11 +28,11 @@ def put_items(cloud: JobCloud, orders: list[str], with_id: bool = True) -> str:
 
 def results_of(cloud: JobCloud, execution: Execution) -> JobResults:
     assert isinstance(execution.output, dict), (execution.error, execution.cause)
-    return JobResults(cloud, execution.output["job_id"])
+    return JobResults.of(cloud, execution.output["job_id"])
 
 
 def summary_of(cloud: JobCloud, job_id: str) -> dict[str, Any]:
-    summary: dict[str, Any] = JobResults(cloud, job_id).summary
+    summary: dict[str, Any] = JobResults.of(cloud, job_id).summary
     return summary
 
 
@@ -66,7 +66,7 @@ def test_replays_predict_what_was_mended_and_nothing_else(
             )
             told = summary_of(cloud, job_id)["replays"]
             assert len(told) == round_
-            results = JobResults(cloud, told[-1]["job_id"])
+            results = JobResults.of(cloud, told[-1]["job_id"])
             assert results.job.parent == job_id
             assert told[-1]["items"] == results.summary["items"]
             assert told[-1]["items"]["total"] == len(left)
@@ -171,6 +171,6 @@ def test_a_resume_needs_neither_the_manifest_nor_the_items_as_they_are_now() -> 
     put_items(cloud, [""] * 9)
     resumed = cloud.run({"resume": job_id, "max_concurrency": 2}, "second")
     cloud.close()
-    results = JobResults(cloud, job_id)
+    results = JobResults.of(cloud, job_id)
     assert (resumed.error, results.summary["items"]["total"]) == ("JobFailed", 8)
     assert results.summary["reason"].startswith(f"ItemsChanged: s3://{INPUT}/items.jsonl")

@@ -43,7 +43,7 @@ def invoked(cloud: JobCloud) -> Counter[str]:
 
 def check(cloud: JobCloud, execution: Execution, items: int = ITEMS) -> JobResults:
     """Every item is accounted for once, and what is predicted is right."""
-    results = JobResults(cloud, execution.output["job_id"])
+    results = JobResults.of(cloud, execution.output["job_id"])
     counts = results.summary["items"]
     assert counts["total"] == items
     assert (counts["predicted"], counts["dead_lettered"]) == (len(results.predictions), len(results.failures))
