@@ -288,9 +288,9 @@ bundle_files = near_valid.objects(
 digests = near_valid.objects(
     {
         "digest": near_valid.anything,
-        "files": near_valid.mostly(st.dictionaries(file_names, bundle_files, max_size=3)),
+        "files": near_valid.mostly(st.dictionaries(file_names, bundle_files, max_size=2)),
         "runtimes": near_valid.mostly(
-            st.sampled_from([["tensorflow"], [], ["litert", "tensorflow"], ["onnx"]])
+            st.just(["tensorflow"]) | st.sampled_from([[], ["litert", "tensorflow"], ["onnx"]])
         ),
         "signature": near_valid.mostly(near_valid.signatures),
         "prepared_by": near_valid.mostly(st.just("a test")),
