@@ -7,6 +7,7 @@ promise in .fuzz/TARGET/crash-…, and `python tests/fuzz TARGET FILE` runs it a
 import argparse
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,11 +35,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # in this process
     asked = parser.parse_args()
-    if asked.one:
-        with atheris.instrument_imports(include=["fanwise", "fanwise_cli", "fuzz"]):
-            import fuzz.targets
-    from fuzz.targets import TARGETS
-
+    instrumented = atheris.instrument_imports(include=["fanwise", "fanwise_cli", "fuzz"])
+    with instrumented if asked.one else nullcontext():
+        from fuzz.targets import TARGETS
     if asked.target is not None and asked.target not in TARGETS:
         parser.error(f"there is no target {asked.target!r}; known are {', '.join(TARGETS)}")
     if asked.files:
