@@ -26,6 +26,8 @@ from fanwise.planning import plan_job
 from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.pipeline import Pipeline
 from fanwise_local.clock import Clock
+from fanwise_local.cloud import LocalCloud, Told
+from fanwise_local.faults.plan import FaultPlan
 from fanwise_local.mounts import Mounts
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
@@ -65,6 +67,7 @@ class Machine:
     calls: list[str] = field(default_factory=list)  # function names, in order
     clouds: int = 0
     environments: list[int | None] = field(default_factory=list)  # as each cloud was told
+    faults: list[FaultPlan | None] = field(default_factory=list)  # likewise
 
     def cloud(
         self,
@@ -74,10 +77,12 @@ class Machine:
         mounts: Mounts,
         environments: int | None,
         observer: Observer,
+        faults: FaultPlan | None = None,
     ) -> "CloudInProcess":
         """In place of `LocalCloud`."""
         self.clouds += 1
         self.environments.append(environments)
+        self.faults.append(faults)
         return CloudInProcess(self, stack, mounts, environments or 2, observer)
 
 
@@ -89,6 +94,7 @@ class CloudInProcess:
     ) -> None:
         self._machine = machine
         self._storage = mounts.storage()
+        self._readable = mounts.readable()
         self._models, self._results = stack.buckets["ModelBucket"], stack.buckets["ResultsBucket"]
         self._names = {function.arn: name for name, function in stack.functions.items()}
         self._slots = asyncio.Semaphore(environments)
@@ -100,12 +106,13 @@ class CloudInProcess:
             self._results,
         )
         self._invocations = 0
-        self._machine_of_states = StateMachine(
+        self._told = Told(stack, observer)
+        self.state_machine = self._told.state_machine = StateMachine(
             parse_definition(stack.definition, stack.substitutions),
             arn=stack.state_machine_arn,
             services=self,
             clock=Clock(),
-            observer=observer,
+            observer=self._told,
         )
 
     async def __aenter__(self) -> Self:
@@ -118,7 +125,9 @@ class CloudInProcess:
 
     def start_execution(self, execution_input: JSON) -> Execution:
         """As LocalCloud does."""
-        return self._machine_of_states.start_execution(execution_input)
+        return self.state_machine.start_execution(execution_input)
+
+    settled, go_down, _running = LocalCloud.settled, LocalCloud.go_down, LocalCloud._running
 
     async def get_object(self, bucket: str, key: str) -> bytes:
         """For the ItemReader."""
@@ -159,7 +168,11 @@ class CloudInProcess:
         match name:
             case "PlanJob":
                 return plan_job(
-                    payload, self._storage, model_bucket=self._models, results_bucket=self._results
+                    payload,
+                    self._storage,
+                    model_bucket=self._models,
+                    results_bucket=self._results,
+                    readable=self._readable,
                 )
             case "PredictBatch":
                 request = Request(

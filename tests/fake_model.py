@@ -102,6 +102,22 @@ class FakeModel(Model):
         ]
 
 
+class MendedModel(FakeModel):
+    """A model that obeys some orders no more: items that failed by them are predicted."""
+
+    def __init__(self, *mended: str, mini_batch: int = 4) -> None:
+        super().__init__(mini_batch)
+        self.mended = mended
+
+    def _obey(self, order: str) -> None:
+        super()._obey("" if order in self.mended else order)
+
+    def predict(self, rows: Sequence[Row]) -> list[dict[str, object] | ItemError]:
+        return super().predict(
+            [{**row, "order": np.array("")} if str(row["order"]) in self.mended else row for row in rows]
+        )
+
+
 def _values(inputs: Mapping[str, msgspec.Raw]) -> tuple[str, str]:
     x, order = inputs.get("x", b""), inputs.get("order")
     return bytes(x).decode(), "" if order is None else msgspec.json.decode(order, type=str)

@@ -1,18 +1,20 @@
 """A whole job in one process: the four stages as functions over one store, and the faults they may meet.
 
 `JobCloud` is what the interpreter of the shipped definition calls. Its PredictBatch is the real one with
-`FakeModel`; each invocation may be given a fault, in the order in which they come.
+`FakeModel`. What goes wrong is said by a fault plan, or by a fault for each invocation of PredictBatch, in the
+order in which they come.
 """
 
 import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import msgspec
 from obstore.store import MemoryStore
@@ -27,19 +29,27 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline
 from fanwise.records import Entry, Job, Part, Round, job_prefix
-from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 from fanwise_local.clock import Clock, run_virtual
+from fanwise_local.events import execution_status_event
+from fanwise_local.faults.functions import DROPPED, delay_s, refusal_of
+from fanwise_local.faults.plan import FaultPlan, Invocations
+from fanwise_local.faults.rules import KINDS, DropResponse, RepeatInvocation
+from fanwise_local.faults.rules import Fault as Rule
+from fanwise_local.faults.store import FaultLayer, InvocationFaults
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
 from fanwise_local.states.executions import Execution, StateMachine
 from fanwise_local.states.observer import Observer
 from fanwise_local.states.payloads import JSON
-from fanwise_local.template import stack_root
+from fanwise_local.template import read_stack, stack_root
 
 INPUT, MODELS, RESULTS = "input", "models", "results"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:fanwise-batch-inference"
 QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/fanwise-dead-letters"
 TIMEOUT_S, MEMORY_MB = 120.0, 1769
+
+FAULT_NAMES = {kind: name for name, kind in KINDS.items()}
 
 # What may happen to an invocation of PredictBatch that has an entry.
 Fault = Literal[
@@ -60,6 +70,24 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 HARMLESS: tuple[Fault, ...] = FAULTS[:8]
 
 
+STACK = read_stack(stack_root())
+
+
+def _definition() -> Any:
+    functions = ("PlanJob", "PredictBatch", "HandleFailure", "AggregateResults")
+    return parse_definition(
+        (stack_root() / "statemachine/batch_inference.asl.json").read_text(),
+        {
+            **{f"{name}FunctionArn": name for name in functions},
+            "ResultsBucket": RESULTS,
+            "DeadLetterQueueUrl": QUEUE_URL,
+        },
+    )
+
+
+DEFINITION = _definition()
+
+
 class FaultyBackend(ObstoreBackend):
     """A bucket whose next commit may go wrong; `hides` makes commits that are there look as if they were not."""
 
@@ -68,7 +96,7 @@ class FaultyBackend(ObstoreBackend):
         self.fault: Fault = ""
         self.hides = False
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         if self.hides and "/commits/" in key:
             raise FileNotFoundError(key)
         return super().read(key, start, end, pin)
@@ -89,6 +117,10 @@ class FaultyBackend(ObstoreBackend):
         return created
 
 
+def _die(error: str) -> NoReturn:
+    raise Died(error)
+
+
 @dataclass
 class JobCloud:
     """Functions, buckets, queue and event bus. What was called and sent is kept."""
@@ -100,6 +132,7 @@ class JobCloud:
     store: MemoryStore = field(default_factory=MemoryStore)
     folders: Mapping[str, Path] = field(default_factory=dict)  # buckets that are folders; with the models'
     bundles: Path | None = None  # the real model is loaded, and kept here
+    fault_plan: FaultPlan | None = None  # of every function; beside `faults`
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -110,7 +143,10 @@ class JobCloud:
             RESULTS: self.results,
         }
         backends |= {name: FolderBackend(path, writable=False) for name, path in self.folders.items()}
-        self.storage = Storage(backends, s3=False)
+        self.layer = FaultLayer()
+        self.invocations = Invocations()
+        self.befallen: Counter[str] = Counter()  # faults by name
+        self.storage = Storage(self.layer.over(backends), s3=False)
         self.kept = KeptModel(self.storage, self.model, self.load_fails)
         kept: Kept = self.kept
         if self.bundles is None:
@@ -152,8 +188,14 @@ class JobCloud:
         await asyncio.sleep(self.random.random())
         name, payload = arguments["FunctionName"], arguments["Payload"]
         self.calls.append((name, payload))
+        at = self.invocations.next(name, payload)
+        faults = self.fault_plan.faults_of(*at) if self.fault_plan is not None else ()
+        self.befallen.update(FAULT_NAMES[type(fault)] for fault in faults)
+        if refusal := refusal_of(faults):
+            raise StatesError(*refusal)
+        await asyncio.sleep(delay_s(faults))
         try:
-            answer = self._functions()[name](payload)
+            answer = self._answer(name, payload, faults)
         except Died as death:
             cause = {"errorType": death.error, "errorMessage": "RequestId: 1-2 Error: Runtime exited"}
             raise StatesError(death.error, json.dumps(cause)) from death
@@ -163,6 +205,36 @@ class JobCloud:
         finally:
             self.after_each()
         return {"StatusCode": 200, "Payload": json.loads(json.dumps(answer))}
+
+    def _answer(self, name: str, payload: JSON, faults: Sequence[Rule]) -> JSON:
+        """What a function answers, with what befalls this invocation of it."""
+
+        def run() -> JSON:
+            at_work = InvocationFaults(faults, die=_die, commit_late=self._commit_late, sleep=lambda _: None)
+            with self.layer.invocation(at_work):
+                return self._functions()[name](payload)
+
+        if any(isinstance(fault, RepeatInvocation) for fault in faults):
+            with suppress(Died, FanwiseError):
+                run()
+        if any(isinstance(fault, DropResponse) for fault in faults):
+            with suppress(Died, FanwiseError):
+                run()
+            raise StatesError(*DROPPED)
+        return run()
+
+    def _commit_late(self, seconds: float, write: Callable[[], bool]) -> NoReturn:
+        """The caller hears that it timed out; the commit comes later, or never, where the job ends before it."""
+
+        def wake() -> None:
+            if wake in self.zombies:
+                self.zombies.remove(wake)
+            with suppress(FanwiseError):
+                write()
+
+        self.zombies.append(wake)
+        asyncio.get_running_loop().call_later(seconds, wake)
+        raise Died("Sandbox.Timedout")
 
     def _functions(self) -> dict[str, Callable[[JSON], JSON]]:
         return {
@@ -182,7 +254,13 @@ class JobCloud:
 
     def plan(self, payload: JSON) -> JSON:
         """PlanJob."""
-        return plan_job(payload, self.storage, model_bucket=MODELS, results_bucket=RESULTS)
+        return plan_job(
+            payload,
+            self.storage,
+            model_bucket=MODELS,
+            results_bucket=RESULTS,
+            readable=(f"s3://{INPUT}/",),
+        )
 
     def handle_failure(self, payload: JSON) -> JSON:
         """HandleFailure."""
@@ -257,12 +335,19 @@ class JobCloud:
         """An execution's input."""
         return {"manifest": {"model": REFERENCE} | manifest, **more}
 
-    def run(self, start: JSON, name: str = "first", *, stop: "Stop | None" = None) -> Execution:
-        """Run the shipped definition to its end, or until it is stopped."""
+    def run(
+        self,
+        start: JSON,
+        name: str = "first",
+        *,
+        stop: "Stop | None" = None,
+        timeout_s: float = DEFINITION.timeout_s,
+    ) -> Execution:
+        """Run the shipped definition to its end, or until it is stopped, or runs out of `timeout_s`."""
 
         async def main() -> Execution:
             machine = StateMachine(
-                DEFINITION,
+                replace(DEFINITION, timeout_s=timeout_s),
                 arn=MACHINE,
                 services=self,
                 clock=Clock(),
@@ -277,6 +362,13 @@ class JobCloud:
             return execution
 
         return run_virtual(main())
+
+    def hear_of(self, execution: Execution) -> Execution:
+        """Run what the template's rule starts when it hears of an execution's end."""
+        event = execution_status_event(execution, MACHINE)
+        (rule,) = STACK.rules.values()
+        assert rule.matches(event)
+        return self.run(event, f"after-{execution.name}")
 
 
 class Stop(Observer):
@@ -293,21 +385,6 @@ class Stop(Observer):
         self.after -= 1
         if self.after == 0:
             execution.stop(cause="somebody stopped it")
-
-
-def _definition() -> Any:
-    functions = ("PlanJob", "PredictBatch", "HandleFailure", "AggregateResults")
-    return parse_definition(
-        (stack_root() / "statemachine/batch_inference.asl.json").read_text(),
-        {
-            **{f"{name}FunctionArn": name for name in functions},
-            "ResultsBucket": RESULTS,
-            "DeadLetterQueueUrl": QUEUE_URL,
-        },
-    )
-
-
-DEFINITION = _definition()
 
 
 class JobResults:

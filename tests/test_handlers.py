@@ -58,6 +58,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(settings.MOUNTS, json.dumps(mounts))
     monkeypatch.setenv(settings.MODEL_BUCKET, "models")
     monkeypatch.setenv(settings.RESULTS_BUCKET, "results")
+    monkeypatch.setenv(settings.READABLE, "arn:aws:s3:::input/*,")
     monkeypatch.setenv(settings.PREDICT_BATCH_TIMEOUT_S, "120")
     monkeypatch.setenv(settings.PREDICT_BATCH_MEMORY_MB, "2048")
     monkeypatch.setenv(settings.FUNCTION_MEMORY_MB, "2048")
@@ -173,6 +174,7 @@ def test_load_only_and_a_probe_count_as_invocations(folders: Path, handler: Call
     [
         ("plan_job", settings.MODEL_BUCKET),
         ("plan_job", settings.RESULTS_BUCKET),
+        ("plan_job", settings.READABLE),
         ("handle_failure", settings.PREDICT_BATCH_TIMEOUT_S),
         ("aggregate_results", settings.PREDICT_BATCH_MEMORY_MB),
     ],

@@ -12,7 +12,7 @@ import fanwise
 PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}
 SHARED = {"items", "model"}
-BOTTOM = {"commits", "records", "storage", "errors", "limits", "pricing", "settings"}
+BOTTOM = {"commits", "records", "redaction", "replays", "storage", "errors", "limits", "pricing", "settings"}
 
 
 def imported_by(path: Path) -> set[str]:
@@ -92,6 +92,8 @@ def test_heavy_libraries_have_one_door() -> None:
         ("fanwise.aggregation", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
         ("fanwise.prediction.batch", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
         ("fanwise_cli.main", ["tensorflow", "keras", "PIL", "boto3", "numpy"]),
+        ("fanwise_cli.run", ["fanwise_local.faults"]),  # without a fault plan
+        ("fanwise_local.bootstrap", ["fanwise_local.faults", "aiohttp"]),
     ],
 )
 def test_a_fresh_process_loads_only_what_it_uses(module: str, absent: list[str]) -> None:

@@ -4,6 +4,7 @@ from functools import cache
 from typing import Any
 
 from fanwise import settings
+from fanwise.items.readable import prefixes_of
 from fanwise.planning import plan_job
 from fanwise.storage import Storage
 
@@ -16,5 +17,9 @@ def _storage() -> Storage:
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`{"execution", "started_at", "start": the execution's input}`; answers with the first Round."""
     return plan_job(
-        event, _storage(), model_bucket=settings.model_bucket(), results_bucket=settings.results_bucket()
+        event,
+        _storage(),
+        model_bucket=settings.model_bucket(),
+        results_bucket=settings.results_bucket(),
+        readable=prefixes_of(settings.readable()),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from fanwise.errors import FanwiseError, InputError
-from fanwise_cli.run import RunOptions, run
+from fanwise_cli.run import HowToRun, RunOptions, run
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.template import stack_root
 
@@ -57,7 +57,7 @@ def run_demo(folder: Path, *, as_json: bool, console: JobConsole) -> int:
         model=data / "model",
         out=out,
         again=(out / "summary.json").exists(),  # one that was interrupted goes on
-        as_json=as_json,
+        how=HowToRun(as_json=as_json),
     )
     words = ["fanwise", "run", str(options.items), "--model", str(options.model), "--out", str(out)]
     console.tell(f"$ {shlex.join(words)}", "dim")

@@ -2,6 +2,7 @@
 
 ```
 OUT/predictions.jsonl  failures.jsonl  summary.json
+OUT/replays/1/         the same three of the first replay of its dead letters, and so on
 OUT/.fanwise/          the local cloud's folder: buckets, logs, and home.json, which names the job
 ```
 """
@@ -20,7 +21,7 @@ import msgspec
 from fanwise.errors import InputError
 from fanwise.records import Part
 
-INNER = ".fanwise"
+INNER, REPLAYS = ".fanwise", "replays"
 _HOME_FILE, _LOCK_FILE = "home.json", "lock"
 _RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 
@@ -28,13 +29,16 @@ _RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 class HeldJob(msgspec.Struct, frozen=True):
     """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets.
 
-    `folders` are the buckets that it reads and that lie outside of OUT: name → folder.
+    `start` is the input its execution was started with and `folders` the buckets that it reads and that lie
+    outside of OUT, name → folder: all that it takes to go on. `replays` are the jobs of its dead letters.
     """
 
     base: str
     job_id: str
     run: str | None = None
+    start: dict[str, Any] = {}
     folders: dict[str, str] = {}
+    replays: tuple[str, ...] = ()
 
 
 class JobHome:
@@ -93,13 +97,22 @@ class JobHome:
     def hold(self, job: HeldJob, jobs_folder: Path) -> None:
         """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""
         before = self.job()
-        for (
-            name
-        ) in _RESULTS:  # first: results beside a home.json that names another run would be taken for its own
+        # First: results beside a home.json that names another run would be taken for its own.
+        for name in _RESULTS:
             (self.out / name).unlink(missing_ok=True)
-        _write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
+        self.write(job)
         if before is not None and before.job_id != job.job_id:
-            shutil.rmtree(jobs_folder / before.job_id, ignore_errors=True)
+            shutil.rmtree(self.out / REPLAYS, ignore_errors=True)
+            for job_id in (before.job_id, *before.replays):
+                shutil.rmtree(jobs_folder / job_id, ignore_errors=True)
+
+    def write(self, job: HeldJob) -> None:
+        """Write home.json, and nothing else."""
+        _write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
+
+    def replay_folder(self, number: int) -> Path:
+        """Where the results of replay `number`, from 1, are brought."""
+        return self.out / REPLAYS / str(number)
 
     def refuse_foreign_files(self) -> None:
         """Raise `InputError` where OUT has files of its own that are not a job's."""
@@ -119,16 +132,49 @@ class JobHome:
             return None
         return summary if isinstance(summary, dict) and summary.get("job_id") == job.job_id else None
 
-    def collect(self, job_folder: Path) -> dict[str, Any]:
-        """Bring the job's results out of the results bucket, the parts that count in index order; the summary."""
+    def collect(self, job_folder: Path, to: Path | None = None) -> dict[str, Any]:
+        """Bring a job's results out of the results bucket, the parts that count in index order; the summary.
+
+        They go to OUT, or to `to`.
+        """
+        to = to or self.out
+        to.mkdir(parents=True, exist_ok=True)
         parts = msgspec.json.Decoder(Part).decode_lines((job_folder / "parts.jsonl").read_bytes())
         for folder in ("predictions", "failures"):
             keys = [part.key for part in parts if part.key.startswith(f"{folder}/")]
-            _concatenate([job_folder / key for key in keys], self.out / f"{folder}.jsonl")
+            _concatenate([job_folder / key for key in keys], to / f"{folder}.jsonl")
         body = (job_folder / "summary.json").read_bytes()
-        _write_whole(self.out / "summary.json", body)
+        _write_whole(to / "summary.json", body)
         summary: dict[str, Any] = json.loads(body)
         return summary
+
+
+def find_job(job: str, below: Path) -> tuple[JobHome, HeldJob]:
+    """The OUT that holds a job: `job` is the folder, or the job's id, then looked for in folders of `below`.
+
+    Raises `InputError`.
+    """
+    here = JobHome(Path(job))
+    if os.path.isdir(here.work_dir) and (held := here.job()) is not None:  # False for a name that cannot be
+        return here, held
+    found: list[tuple[JobHome, HeldJob]] = []
+    for path in sorted(below.glob(f"*/{INNER}")):
+        home = JobHome(path.parent)
+        try:
+            held = home.job()
+        except (InputError, OSError):  # another one's
+            continue
+        if held is not None and job in (held.job_id, *held.replays):
+            found.append((home, held))
+    if len(found) > 1:
+        folders = ", ".join(str(home.out) for home, _ in found)
+        raise InputError(f"{job}: several folders hold this job ({folders}); name one of them")
+    if not found:
+        what = (
+            "holds no job" if os.path.isdir(job) else "is no folder, and no job's id in a folder of this one"
+        )
+        raise InputError(f"{job}: {what}; give the --out of fanwise run")
+    return found[0]
 
 
 def _is_ours(lock: int, path: Path) -> bool:

@@ -85,6 +85,10 @@ def run(
             "--environments", min=1, help="Processes at once; by default as cores and memory allow."
         ),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option("--faults", help="A fault plan: what shall go wrong, to see the job outlast it."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
     ] = False,
@@ -93,7 +97,7 @@ def run(
     """Run a job on this machine, on the deployed definition."""
 
     def work() -> int:
-        from fanwise_cli.run import RunOptions, run  # noqa: PLC0415 - slow to import, and --help needs none of it
+        from fanwise_cli.run import HowToRun, RunOptions, run  # noqa: PLC0415 - slow to import; --help needs none
 
         options = RunOptions(
             items=items,
@@ -106,11 +110,72 @@ def run(
             name=name,
             again=again,
             roots=root or (),
-            environments=environments,
-            as_json=as_json,
-            quiet=quiet,
+            faults=faults,
+            how=HowToRun(environments=environments, as_json=as_json, quiet=quiet),
         )
         return run(options, console=for_people()).exit_code
+
+    return work
+
+
+_JOB = typer.Argument(metavar="JOB", help="The --out folder of a job, or its id, found in the folders here.")
+_ENVIRONMENTS = typer.Option(
+    "--environments", min=1, help="Processes at once; by default as cores and memory allow."
+)
+_CONCURRENCY = typer.Option("--max-concurrency", min=1, max=10_000, help="In place of the job's.")
+_JSON = typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
+_QUIET = typer.Option("--quiet", help="No progress and no summary.")
+
+
+@app.command()
+def resume(
+    job: Annotated[str, _JOB],
+    max_concurrency: Annotated[int | None, _CONCURRENCY] = None,
+    environments: Annotated[int | None, _ENVIRONMENTS] = None,
+    as_json: Annotated[bool, _JSON] = False,
+    quiet: Annotated[bool, _QUIET] = False,
+) -> Work:
+    """Go on with a job: what has no commit is tried, and nothing else."""
+
+    def work() -> int:
+        from fanwise_cli import going_on  # noqa: PLC0415 - as above
+        from fanwise_cli.preparation import HowToRun  # noqa: PLC0415 - as above
+
+        how = HowToRun(environments=environments, as_json=as_json, quiet=quiet)
+        return going_on.resume(job, max_concurrency=max_concurrency, how=how, console=for_people()).exit_code
+
+    return work
+
+
+@app.command()
+def replay(
+    job: Annotated[str, _JOB],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Another model than the job's, in any form `run` takes.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, max=100_000, help="In place of the job's.")
+    ] = None,
+    max_concurrency: Annotated[int | None, _CONCURRENCY] = None,
+    environments: Annotated[int | None, _ENVIRONMENTS] = None,
+    as_json: Annotated[bool, _JSON] = False,
+    quiet: Annotated[bool, _QUIET] = False,
+) -> Work:
+    """Try the dead letters of a job again, as a job of their own; results go to JOB/replays/1, 2 and so on."""
+
+    def work() -> int:
+        from fanwise_cli import going_on  # noqa: PLC0415 - as above
+        from fanwise_cli.preparation import HowToRun  # noqa: PLC0415 - as above
+
+        how = HowToRun(environments=environments, as_json=as_json, quiet=quiet)
+        return going_on.replay(
+            job,
+            model=model,
+            batch_size=batch_size,
+            max_concurrency=max_concurrency,
+            how=how,
+            console=for_people(),
+        ).exit_code
 
     return work
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.mounts import Mounts
 from fanwise_local.template import Stack, read_stack, stack_root
+
+if TYPE_CHECKING:
+    from fanwise_local.faults.plan import FaultPlan
 
 _BESIDE = "s3://beside/"  # what a relative name in a manifest is read against, to be a path again after it
 _FLAGS = {
@@ -52,8 +55,17 @@ _UNUSABLE = frozenset(
 
 
 @dataclass(frozen=True)
+class HowToRun:
+    """What every command that runs a job is told beside the job."""
+
+    environments: int | None = None
+    as_json: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
 class RunOptions:
-    """The words of the command line; None where nothing was said."""
+    """The words of `fanwise run`; None where nothing was said."""
 
     items: Path
     out: Path
@@ -65,30 +77,30 @@ class RunOptions:
     name: str | None = None
     again: bool = False
     roots: Sequence[str] = ()
-    environments: int | None = None
-    as_json: bool = False
-    quiet: bool = False
+    faults: Path | None = None
+    how: HowToRun = HowToRun()
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job, ready to start: what PlanJob is told, and the cloud's folders."""
+    """A job, ready to start: what PlanJob is told, and the cloud's folders.
+
+    `job_id` is the one that this start is, or None where only PlanJob will know; `results` is the folder that what
+    it leaves is brought to.
+    """
 
     stack: Stack
     mounts: Mounts
     start: dict[str, Any]
-    held: HeldJob
-    notes: Sequence[str]
+    job_id: str | None
+    results: Path
+    notes: Sequence[str] = ()
+    faults: "FaultPlan | None" = None
 
     @property
     def jobs_folder(self) -> Path:
         """Where the results bucket has its jobs."""
         return self.mounts.folder_of(self.stack.buckets["ResultsBucket"]) / "jobs"
-
-    @property
-    def job_folder(self) -> Path:
-        """Where the results bucket has this job."""
-        return self.jobs_folder / self.held.job_id
 
 
 @dataclass(frozen=True)
@@ -100,15 +112,19 @@ class _Asked:
     items: Path
 
 
-def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> Prepared:
-    """Find, mount, publish and pin what the job needs. Raises `InputError`; nothing has been run then."""
-    with _unusable_paths_are_input():
+def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Prepared, HeldJob]:
+    """Find, mount, publish and pin what the job needs; with it, what OUT is to remember of it.
+
+    Raises `InputError`; nothing has been run then.
+    """
+    with unusable_paths_are_input():
         asked = _asked(options)
         items = (
             asked.items.resolve()
         )  # what a symlink names lies in its own folder, and its URIs are relative to that
         _check_out(options, asked.items, home)
         stack = read_stack(stack_root())
+        faults = _faults(options, stack)
         folder = items if items.is_dir() else items.parent
         mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[folder], roots=options.roots)
         slash = "/" if items.is_dir() else ""
@@ -116,16 +132,35 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> Prepared
         with _naming(uri, f"{asked.items}{slash}"):
             if items.is_file():
                 pin_items(mounts.storage(), uri)
-            with waiting(console, "preparing the model", quiet=options.quiet):
-                bundle = bundles.prepare(asked.model, cache_dir() / "bundles")
-            reference = bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"]))
+            reference, notes = publish_model(asked.model, stack, mounts, console, quiet=options.how.quiet)
             manifest = msgspec.structs.replace(asked.manifest, items=uri, model=reference)
             start = {"manifest": msgspec.to_builtins(manifest), "resume": True}
-            held = msgspec.structs.replace(
-                _job(options, home, mounts, stack, start),
-                folders={name: mount.path for name, mount in mounts.by_bucket.items() if not mount.writable},
-            )
-    return Prepared(stack, mounts, start | ({"run": held.run} if held.run else {}), held, bundle.notes)
+            held = _job(options, home, mounts, stack, start)
+    start |= {"run": held.run} if held.run else {}
+    read = {name: mount.path for name, mount in mounts.by_bucket.items() if not mount.writable}
+    held = msgspec.structs.replace(held, start=start, folders=read)
+    notes = [*notes, *([f"faults: {faults.headline()}"] if faults else [])]
+    return Prepared(stack, mounts, start, held.job_id, home.out, notes, faults), held
+
+
+def _faults(options: RunOptions, stack: Stack) -> "FaultPlan | None":
+    """What shall go wrong; raises `InputError` for a plan that is wrong, or names a function that is not there."""
+    if options.faults is None:
+        return None
+    from fanwise_local.faults.plan import read_plan, state_name  # noqa: PLC0415 - nobody pays for it else
+
+    plan = read_plan(options.faults)
+    plan.check_functions([state_name(logical_id) for logical_id in stack.functions], str(options.faults))
+    return plan
+
+
+def publish_model(
+    model: Path, stack: Stack, mounts: Mounts, console: JobConsole, *, quiet: bool
+) -> tuple[str, Sequence[str]]:
+    """Make a bundle of a model and publish it into this cloud; answers `name@version`, and what to say of it."""
+    with waiting(console, "preparing the model", quiet=quiet):
+        bundle = bundles.prepare(model, cache_dir() / "bundles")
+    return bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"])), bundle.notes
 
 
 def _job(
@@ -133,7 +168,8 @@ def _job(
 ) -> HeldJob:
     """The job that this start is; raises `InputError` where OUT holds another."""
     storage, models = mounts.storage(), stack.buckets["ModelBucket"]
-    base = pin_job(start, storage, model_bucket=models).job_id
+    readable = mounts.readable()
+    base = pin_job(start, storage, model_bucket=models, readable=readable).job_id
     held = home.job()
     if held is None:
         return HeldJob(base, base)
@@ -145,7 +181,8 @@ def _job(
     if not options.again:
         return held
     run = f"again-{time.time_ns():x}"
-    return HeldJob(base, pin_job({**start, "run": run}, storage, model_bucket=models).job_id, run)
+    again = pin_job({**start, "run": run}, storage, model_bucket=models, readable=readable)
+    return HeldJob(base, again.job_id, run)
 
 
 def _check_out(options: RunOptions, items: Path, home: JobHome) -> None:
@@ -229,7 +266,8 @@ def _naming(uri: str, items: str) -> Iterator[None]:
 
 
 @contextmanager
-def _unusable_paths_are_input() -> Iterator[None]:
+def unusable_paths_are_input() -> Iterator[None]:
+    """Raise `InputError` for a path that is wrong or may not be used, with the path and the remedy."""
     try:
         yield
     except OSError as error:

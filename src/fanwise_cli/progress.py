@@ -12,6 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from fanwise.commits import read_job, walk
+from fanwise.records import job_prefix
 from fanwise.storage import Storage
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.states.executions import Execution
@@ -63,19 +64,20 @@ def waiting(console: JobConsole, what: str, *, quiet: bool, patience_s: float = 
 
 
 class Ledger:
-    """What a job's home says of it: `home` is its `s3://…/jobs/JOB_ID/`."""
+    """What the homes of jobs say of them, in a bucket (`s3://BUCKET/`)."""
 
-    def __init__(self, storage: Storage, home: str) -> None:
+    def __init__(self, storage: Storage, bucket_uri: str) -> None:
         self._storage = storage
-        self._home = home
+        self._bucket_uri = bucket_uri
 
-    def total(self) -> int:
+    def total(self, job_id: str) -> int:
         """Items in the plan."""
-        return read_job(self._storage, self._home).total
+        return read_job(self._storage, self._bucket_uri + job_prefix(job_id)).total
 
-    def dead_lettered(self) -> int:
+    def dead_lettered(self, job_id: str) -> int:
         """Dead letters in the commits that are there."""
-        return sum(commit.dead_lettered for commit in walk(self._storage, self._home).commits)
+        commits = walk(self._storage, self._bucket_uri + job_prefix(job_id)).commits
+        return sum(commit.dead_lettered for commit in commits)
 
 
 class JobProgress(Observer):
@@ -135,10 +137,10 @@ class JobProgress(Observer):
     def _round_begins(self, round_: dict[str, Any]) -> None:
         if self._first_started is None:
             self._first_started, self._first_round = self._clock(), round_["round"]
-            self.total = self._ledger.total()
+            self.total = self._ledger.total(round_["job_id"])
             self._done_before = self.done = round_["decided"]
             if self.done:
-                self.dead_lettered = self._ledger.dead_lettered()
+                self.dead_lettered = self._ledger.dead_lettered(round_["job_id"])
         self.done = max(self.done, round_["decided"])
         rounds = round_["round"] - self._first_round  # in this command: one that goes on begins at its first
         again = f" (round {rounds + 1})" if rounds else ""

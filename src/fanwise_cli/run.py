@@ -1,7 +1,8 @@
 """`fanwise run`: a job on this machine, on the deployed definition.
 
 `preparation` makes what the cloud finds in its buckets; here an execution of the state machine is started and
-followed, and its results are brought home. Everything that decides lies in the handlers.
+followed, and its results are brought home. Everything that decides lies in the handlers. `going_on` runs what is
+there already by the same way.
 """
 
 import asyncio
@@ -13,19 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fanwise.records import job_prefix
+import msgspec
+
+from fanwise.records import ExecutionRecord, execution_key
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
 from fanwise_cli.interruption import interruption
-from fanwise_cli.preparation import Prepared, RunOptions, prepare
+from fanwise_cli.preparation import HowToRun, Prepared, RunOptions, prepare
 from fanwise_cli.progress import JobProgress, Ledger, counted
 from fanwise_cli.summary import print_summary
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_local.cloud import LocalCloud
 from fanwise_local.states.executions import Execution
 
-__all__ = ["RunOptions", "RunResult", "run"]
+__all__ = ["HowToRun", "RunOptions", "RunResult", "run", "run_prepared", "tell_summary"]
+
+Further = Callable[[], dict[str, str]]  # lines for the summary, label → text, once the results are there
 
 
 @dataclass(frozen=True)
@@ -36,82 +41,111 @@ class RunResult:
     summary: dict[str, Any] | None = None
 
 
-def run(
-    options: RunOptions, *, console: JobConsole, further: Callable[[], dict[str, str]] = dict
-) -> RunResult:
-    """Run the job; `console` is where people look (stderr). Raises `InputError` before any work is done.
-
-    `further` adds lines to the summary, label → text, once the results are there.
-    """
+def run(options: RunOptions, *, console: JobConsole, further: Further = dict) -> RunResult:
+    """Run the job; `console` is where people look (stderr). Raises `InputError` before any work is done."""
     home = JobHome(options.out)
     with home.held():
-        prepared = prepare(options, home, console)
-        summary = home.summary(prepared.held)
+        prepared, held = prepare(options, home, console)
+        summary = home.summary(held)
         if summary is not None and not summary["items"]["missing"]:
-            if not options.quiet:
+            if not options.how.quiet:
                 console.tell(
                     f"{options.out} holds this job already; nothing was run (--again runs it anew)", "dim"
                 )
-            return _ended(options, summary, further)
-        home.hold(prepared.held, prepared.jobs_folder)
-        if not options.quiet:
-            for note in prepared.notes:
-                console.tell(note, "dim")
-        progress = JobProgress(console, quiet=options.quiet, ledger=_ledger(prepared))
-        try:
-            with progress, _log_kept(home.work_dir / "logs"):
-                execution = asyncio.run(_execute(options, home, prepared, progress))
-            if execution.status != "ABORTED":
-                return _finish(options, home, prepared, execution, console, further)
-        except KeyboardInterrupt:  # while the results were brought home, or before the loop was there
-            pass
-        if not options.quiet:
-            _say_interrupted(console, progress, again=options.again)
-        return RunResult(EXIT_INTERRUPTED)
+            return tell_summary(options.how, summary, options.out, further=further)
+        home.hold(held, prepared.jobs_folder)
+        same = "The same command, without --again," if options.again else "The same command"
+        return run_prepared(options.how, home, prepared, console, goes_on=same, further=further)
 
 
-def _ledger(prepared: Prepared) -> Ledger:
-    bucket = prepared.mounts.folder_of(prepared.stack.buckets["ResultsBucket"])
-    storage = Storage({"results": FolderBackend(bucket, writable=False)}, s3=False)
-    return Ledger(storage, f"s3://results/{job_prefix(prepared.held.job_id)}")
+def run_prepared(
+    how: HowToRun,
+    home: JobHome,
+    prepared: Prepared,
+    console: JobConsole,
+    *,
+    goes_on: str,
+    further: Further = dict,
+) -> RunResult:
+    """Run what is prepared, to its end or until it is interrupted; `goes_on` is what then takes it up."""
+    if not how.quiet:
+        for note in prepared.notes:
+            console.tell(note, "dim")
+    progress = JobProgress(console, quiet=how.quiet, ledger=Ledger(_results(prepared), "s3://results/"))
+    try:
+        with progress, _log_kept(home.work_dir / "logs"):
+            execution = asyncio.run(_execute(how, home, prepared, progress))
+        if execution.status != "ABORTED":
+            return _finish(how, home, prepared, execution, console, further)
+    except KeyboardInterrupt:  # while the results were brought home, or before the loop was there
+        pass
+    if not how.quiet:
+        done = f"{progress.done:,} of {counted(progress.total, 'item')}" if progress.total else "nothing yet"
+        console.tell(f"Interrupted. Done: {done}. {goes_on} goes on from there.", "yellow", wrap=True)
+    return RunResult(EXIT_INTERRUPTED)
 
 
-async def _execute(
-    options: RunOptions, home: JobHome, prepared: Prepared, progress: JobProgress
-) -> Execution:
+def _results(prepared: Prepared) -> Storage:
+    """The results bucket, for reading, as bucket `results`."""
+    folder = prepared.mounts.folder_of(prepared.stack.buckets["ResultsBucket"])
+    return Storage({"results": FolderBackend(folder, writable=False)}, s3=False)
+
+
+async def _execute(how: HowToRun, home: JobHome, prepared: Prepared, progress: JobProgress) -> Execution:
     """One execution, to its end or until it is interrupted: then it is ABORTED, and its processes are gone."""
     with interruption() as interrupted:
         async with LocalCloud(
             prepared.stack,
             work_dir=home.work_dir,
             mounts=prepared.mounts,
-            environments=options.environments,
+            environments=how.environments,
             observer=progress,
+            faults=prepared.faults,
         ) as cloud:
             execution = cloud.start_execution(prepared.start)
-            ends = asyncio.create_task(execution.wait())
+            ends = asyncio.create_task(cloud.settled(execution))
             stops = asyncio.create_task(interrupted.wait())
             await asyncio.wait([ends, stops], return_when=asyncio.FIRST_COMPLETED)
             stops.cancel()
-            execution.stop(cause="interrupted")  # nothing, if it has ended
+            await cloud.go_down("interrupted")  # nothing, where all has ended
             return await ends
 
 
 def _finish(
-    options: RunOptions,
+    how: HowToRun,
     home: JobHome,
     prepared: Prepared,
     execution: Execution,
     console: JobConsole,
-    further: Callable[[], dict[str, str]],
+    further: Further,
 ) -> RunResult:
     """Bring the results home, or say in one line why there are none."""
-    if not (prepared.job_folder / "summary.json").exists() or execution.error not in (None, "JobFailed"):
+    folder = _job_folder(prepared, execution)
+    if folder is None or _execution_of(folder / "summary.json") != execution.arn:
         console.tell(f"fanwise: the job could not be run: {_why(execution)}", "red")
-        if not options.quiet:
+        if not how.quiet:
             console.tell(f"Logs: {home.work_dir / 'logs'}", "dim")
         return RunResult(EXIT_FAILED)
-    return _ended(options, home.collect(prepared.job_folder), further)
+    summary = home.collect(folder, prepared.results)
+    return tell_summary(how, summary, prepared.results, further=further, home=home.out)
+
+
+def _job_folder(prepared: Prepared, execution: Execution) -> Path | None:
+    """Where the results bucket has the job of an execution; None where it claimed none."""
+    try:
+        record = _results(prepared).read(f"s3://results/{execution_key(execution.arn)}")
+    except FileNotFoundError:
+        return None
+    return prepared.jobs_folder / msgspec.json.decode(record, type=ExecutionRecord).job_id
+
+
+def _execution_of(summary: Path) -> str | None:
+    """The execution that a summary tells of."""
+    try:
+        found: str | None = json.loads(summary.read_bytes()).get("execution")
+    except FileNotFoundError:
+        return None
+    return found
 
 
 def _why(execution: Execution) -> str:
@@ -122,18 +156,20 @@ def _why(execution: Execution) -> str:
     return " ".join(f"{execution.error}: {message}".split()) if message else str(execution.error)
 
 
-def _ended(options: RunOptions, summary: dict[str, Any], further: Callable[[], dict[str, str]]) -> RunResult:
-    if options.as_json:
+def tell_summary(
+    how: HowToRun,
+    summary: dict[str, Any],
+    results: Path,
+    *,
+    further: Further = dict,
+    home: Path | None = None,
+) -> RunResult:
+    """Print a summary as it was asked for; answers with the exit code that is its status'."""
+    if how.as_json:
         print_document(summary)
-    elif not options.quiet:
-        print_summary(for_results(), summary, options.out, extra=further())
+    elif not how.quiet:
+        print_summary(for_results(), summary, results, extra=further(), home=home)
     return RunResult(EXIT_OF_STATUS[summary["status"]], summary)
-
-
-def _say_interrupted(console: JobConsole, progress: JobProgress, *, again: bool) -> None:
-    done = f"{progress.done:,} of {counted(progress.total, 'item')}" if progress.total else "nothing yet"
-    same = "The same command, without --again," if again else "The same command"
-    console.tell(f"Interrupted. Done: {done}. {same} goes on from there.", "yellow", wrap=True)
 
 
 class _LogFile(logging.FileHandler):

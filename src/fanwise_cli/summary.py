@@ -1,5 +1,6 @@
 """The short summary that a person reads when a job has ended."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from fanwise_cli.terminal import JobConsole
 
 MAX_ERRORS = 5  # kinds of dead letters that are listed
 
-_PATHS = ("results", "failures", "summary")  # the lines that a person copies from
+_PATHS = ("results", "failures", "summary", "to go on", "to retry")  # the lines that a person copies from
 _MARK = {
     "SUCCEEDED": ("✔", "bold green"),
     "PARTIALLY_FAILED": ("!", "bold yellow"),
@@ -18,12 +19,22 @@ _MARK = {
 }
 
 
-def print_summary(console: JobConsole, summary: dict[str, Any], out: Path, *, extra: dict[str, str]) -> None:
-    """Print the verdict, what it took, and where the results are. `extra` are further lines, label → text."""
+def print_summary(
+    console: JobConsole,
+    summary: dict[str, Any],
+    out: Path,
+    *,
+    extra: dict[str, str],
+    home: Path | None = None,
+) -> None:
+    """Print the verdict, what it took, and where the results are: in `out`, of the job whose home is `home`.
+
+    `home` is `out` unless it is said; `extra` are further lines, label → text.
+    """
     console.tell(_headline(summary), wrap=True)
     if summary["reason"]:
         console.tell("  " + " ".join(summary["reason"].split()), "red", wrap=True)
-    lines = {**extra, **_lines(summary, out)}
+    lines = {**extra, **_lines(summary, out, shlex.quote(str(home or out)))}
     width = max(map(len, lines))
     for label, value in lines.items():
         line = Text.assemble("  ", (label.ljust(width), "dim"), "  ", value)
@@ -62,11 +73,13 @@ def _headline(summary: dict[str, Any]) -> Text:
     return text.append(f" in {lasted(summary['duration_s'])} ({a_second(summary['items_per_s'])} items/s)")
 
 
-def _lines(summary: dict[str, Any], out: Path) -> dict[str, str]:
+def _lines(summary: dict[str, Any], out: Path, home: str) -> dict[str, str]:
     items, model, cost = summary["items"], summary["model"], summary["cost_usd"]
     lines: dict[str, str] = {}
     if summary["failures"]:
         lines["dead letters"] = _errors(summary["failures"])
+    if summary.get("replays"):
+        lines["replayed"] = _replayed(summary["replays"])
     lines["model"] = f"{model['name']}@{model['version']} ({model['runtime']})"
     lines["work"] = _work(summary)
     lines["on Lambda"] = (
@@ -77,7 +90,10 @@ def _lines(summary: dict[str, Any], out: Path) -> dict[str, str]:
         lines["failures"] = f"{out / 'failures.jsonl'}, itself an items file"
     lines["summary"] = str(out / "summary.json")
     if items["missing"]:
-        lines["to go on"] = f"the same command tries the {counted(items['missing'], 'missing item')} again"
+        missing = counted(items["missing"], "missing item")
+        lines["to go on"] = f"fanwise resume {home} tries the {missing} again"
+    elif items["dead_lettered"]:
+        lines["to retry"] = f"fanwise replay {home} tries the dead letters again"
     return lines
 
 
@@ -86,6 +102,16 @@ def _errors(failures: dict[str, int]) -> str:
     named = [f"{error} {n:,}" for error, n in failures.items()]
     more = len(named) - MAX_ERRORS
     return ", ".join(named[:MAX_ERRORS]) + (f" and {counted(more, 'other kind')}" if more > 0 else "")
+
+
+def _replayed(replays: list[dict[str, Any]]) -> str:
+    """`7 of 10 dead letters predicted in 2 replays, 3 left`."""
+    total, last = replays[0]["items"]["total"], replays[-1]["items"]
+    left = last["total"] - last["predicted"]
+    return (
+        f"{total - left:,} of {counted(total, 'dead letter')} predicted in {counted(len(replays), 'replay')},"
+        f" {left:,} left"
+    )
 
 
 def _work(summary: dict[str, Any]) -> str:

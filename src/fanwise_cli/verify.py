@@ -3,7 +3,6 @@
 Finds the job and its folders; `verification` does the counting.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from fanwise.errors import InputError
 from fanwise.records import job_prefix
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
-from fanwise_cli.home import INNER, HeldJob, JobHome
+from fanwise_cli.home import find_job
 from fanwise_cli.progress import counted, waiting
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_cli.verification import Verification, verify_job
@@ -53,34 +51,6 @@ def verify(options: VerifyOptions, *, console: JobConsole) -> int:
     else:
         print_verification(for_results(), found)
     return EXIT_OK if found.is_proved else EXIT_FAILED
-
-
-def find_job(job: str, below: Path) -> tuple[JobHome, HeldJob]:
-    """The OUT that holds a job: `job` is the folder, or the job's id, then looked for in folders of `below`.
-
-    Raises `InputError`.
-    """
-    here = JobHome(Path(job))
-    if os.path.isdir(here.work_dir) and (held := here.job()) is not None:  # False for a name that cannot be
-        return here, held
-    found: list[tuple[JobHome, HeldJob]] = []
-    for path in sorted(below.glob(f"*/{INNER}")):
-        home = JobHome(path.parent)
-        try:
-            held = home.job()
-        except (InputError, OSError):  # another one's
-            continue
-        if held is not None and held.job_id == job:
-            found.append((home, held))
-    if len(found) > 1:
-        folders = ", ".join(str(home.out) for home, _ in found)
-        raise InputError(f"{job}: several folders hold this job ({folders}); name one of them")
-    if not found:
-        what = (
-            "holds no job" if os.path.isdir(job) else "is no folder, and no job's id in a folder of this one"
-        )
-        raise InputError(f"{job}: {what}; give the --out of fanwise run")
-    return found[0]
 
 
 def _storage(folders: Mapping[str, str]) -> Storage:

@@ -23,9 +23,14 @@ def _die_with(cloud_pid: int) -> None:
         sys.exit("the cloud that started this process is gone")
 
 
-if __name__ == "__main__":
-    _die_with(int(sys.argv.pop(1)))
+def start(words: list[str]) -> None:
+    """Be awslambdaric until the cloud ends; `words` are this program, CLOUD_PID and HANDLER."""
+    _die_with(int(words.pop(1)))
     bootstrap.ERROR_LOG_LINE_TERMINATE = (
         "\n"  # "\r" keeps a traceback one event of CloudWatch; here it is read
     )
-    main(sys.argv)
+    main(words)
+
+
+if __name__ == "__main__":
+    start(sys.argv)

@@ -4,25 +4,63 @@ import asyncio
 import random as randoms
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fanwise_local.clock import Clock
+from fanwise_local.events import execution_status_event
+from fanwise_local.function_process import BOOTSTRAP, FAULTY_BOOTSTRAP
 from fanwise_local.functions import FunctionService, default_environments
 from fanwise_local.mounts import Mounts
-from fanwise_local.services import LocalServices
+from fanwise_local.services import Functions, LocalServices
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.executions import Execution, StateMachine
+from fanwise_local.states.map_run import Child, MapRun
 from fanwise_local.states.observer import Observer
 from fanwise_local.states.payloads import JSON
 from fanwise_local.template import Stack
+
+if TYPE_CHECKING:
+    from fanwise_local.faults.functions import FaultyFunctions
+    from fanwise_local.faults.plan import FaultPlan
+
+
+class Told(Observer):
+    """Hears of an execution that ended, and starts what the template's rules say; all else it passes on.
+
+    Once `is_going_down`, nothing is started any more: a machine that is switched off tells nobody.
+    """
+
+    def __init__(self, stack: Stack, observer: Observer) -> None:
+        self._stack = stack
+        self._observer = observer
+        self.state_machine: StateMachine | None = None
+        self.is_going_down = False
+
+    def state_entered(self, execution: Execution, state_name: str, state_input: JSON) -> None:
+        self._observer.state_entered(execution, state_name, state_input)
+
+    def map_run_started(self, map_run: MapRun) -> None:
+        self._observer.map_run_started(map_run)
+
+    def child_ended(self, map_run: MapRun, child: Child) -> None:
+        self._observer.child_ended(map_run, child)
+
+    def execution_ended(self, execution: Execution) -> None:
+        self._observer.execution_ended(execution)
+        if self.is_going_down or self.state_machine is None:
+            return
+        event = execution_status_event(execution, self.state_machine.arn)
+        for rule in self._stack.rules.values():
+            if rule.matches(event) and self.state_machine.arn in rule.targets:
+                self.state_machine.start_execution(event)
 
 
 class LocalCloud:
     """A stack at work, from `async with` to its end; nothing is left running after it, however it is left.
 
     `work_dir` is this cloud's alone: it gets logs, queues, events and, while it runs, the environments' /tmp.
-    `environments` bounds the processes of each function; by default as cores and memory allow. Raises
-    `DefinitionError`.
+    `environments` bounds the processes of each function; by default as cores and memory allow. `faults` is what
+    shall go wrong; what did is kept in `work_dir`. Raises `DefinitionError`.
     """
 
     def __init__(
@@ -35,22 +73,31 @@ class LocalCloud:
         observer: Observer | None = None,
         clock: Clock | None = None,
         random: randoms.Random | None = None,
+        faults: "FaultPlan | None" = None,
     ) -> None:
         self.functions = FunctionService(
             stack.functions,
             environments=default_environments(stack) if environments is None else environments,
             extra_environment=mounts.environment(),
             work_dir=work_dir,
+            bootstrap=BOOTSTRAP if faults is None else FAULTY_BOOTSTRAP,
         )
-        self.services = LocalServices(
-            self.functions, mounts.storage(), queues=stack.queues, work_dir=work_dir
-        )
-        self.state_machine = StateMachine(
+        invoked: Functions = self.functions
+        self.faults: FaultyFunctions | None = None
+        if faults is not None:
+            from fanwise_local.faults import functions as faulty  # noqa: PLC0415 - nobody pays for it else
+
+            invoked = self.faults = faulty.FaultyFunctions(
+                self.functions, faults, kept=work_dir / "faults.jsonl"
+            )
+        self.services = LocalServices(invoked, mounts.storage(), queues=stack.queues, work_dir=work_dir)
+        self._told = Told(stack, observer or Observer())
+        self.state_machine = self._told.state_machine = StateMachine(
             parse_definition(stack.definition, stack.substitutions),
             arn=stack.state_machine_arn,
             services=self.services,
             clock=clock or Clock(),
-            observer=observer,
+            observer=self._told,
             random=random,
         )
 
@@ -61,13 +108,28 @@ class LocalCloud:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        running = [e for e in self.state_machine.executions.values() if e.status == "RUNNING"]
-        for execution in running:
-            execution.stop(cause="the local cloud was closed")
         try:
-            await asyncio.gather(*(execution.wait() for execution in running))
+            await self.go_down("the local cloud was closed")
         finally:
             await self.functions.close()
+
+    async def settled(self, execution: Execution) -> Execution:
+        """Wait until an execution has ended, and whatever its end has started; answers with it."""
+        await execution.wait()
+        while running := self._running():
+            await asyncio.gather(*(other.wait() for other in running))
+        return execution
+
+    async def go_down(self, cause: str) -> None:
+        """Stop every execution, and start nothing more."""
+        self._told.is_going_down = True
+        running = self._running()
+        for execution in running:
+            execution.stop(cause=cause)
+        await asyncio.gather(*(execution.wait() for execution in running))
+
+    def _running(self) -> list[Execution]:
+        return [e for e in self.state_machine.executions.values() if e.status == "RUNNING"]
 
     def start_execution(self, execution_input: JSON, name: str | None = None) -> Execution:
         """Start the stack's state machine on the running loop."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fanwise_local.function_process import Ended, FunctionProcess, OutOfMemory, ProcessEvent
+from fanwise_local.function_process import BOOTSTRAP, Ended, FunctionProcess, OutOfMemory, ProcessEvent
 from fanwise_local.runtime_api import (
     MAX_PAYLOAD_BYTES,
     Answered,
@@ -25,6 +25,7 @@ from fanwise_local.runtime_api import (
     Failed,
     Invocation,
     Polled,
+    TakenForDead,
 )
 from fanwise_local.template import Function
 
@@ -59,8 +60,27 @@ class InvokeResult:
     cold: bool
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What is out of the ordinary about an invocation (fanwise_local.faults); by default nothing.
+
+    `client_context` goes with the event, as JSON in ASCII. `timeout_s` is in place of the function's. `late_s` is
+    how long after its deadline a process that was taken for dead may still be at work.
+    """
+
+    client_context: str = ""
+    timeout_s: float | None = None
+    late_s: float = 0.0
+
+
+ORDINARY = Conditions()
+
+
 class Environment:
-    """One environment of a function."""
+    """One environment of a function.
+
+    `is_taken_for_dead`: its caller has heard that it timed out, and its process is still at work.
+    """
 
     def __init__(
         self,
@@ -70,8 +90,12 @@ class Environment:
         log: IO[bytes],
         extra_environment: Mapping[str, str],
         init_limit_s: float = INIT_LIMIT_S,
+        bootstrap: str = BOOTSTRAP,
     ) -> None:
         self.function = function
+        self.is_taken_for_dead = False
+        self._dead_s = 0.0  # of the loop's time; when that process is not waited for any longer
+        self._bootstrap = bootstrap
         self._folder = folder
         self._log = log
         self._extra_environment = extra_environment
@@ -91,8 +115,8 @@ class Environment:
         """Whether there is a process that takes events. Between invocations it is initialised too."""
         return self._process is not None and self._process.is_alive
 
-    async def invoke(self, event: bytes) -> InvokeResult:
-        """Run one event to its end, whatever end that is.
+    async def invoke(self, event: bytes, conditions: Conditions = ORDINARY) -> InvokeResult:
+        """Run one event to its end, whatever end that is; with `is_taken_for_dead`, `until_dead` waits for it.
 
         Cancelled, it kills the process, where on Lambda the function would run on; the next invocation gets a new
         one. Raises `EnvironmentClosed`, and `OSError` where this machine can start no process.
@@ -100,7 +124,7 @@ class Environment:
         request_id = str(uuid.uuid4())
         async with self._at_work:
             try:
-                result = await self._invoke(request_id, event)
+                result = await self._invoke(request_id, event, conditions)
             except BaseException:
                 self.kill()
                 raise
@@ -108,7 +132,7 @@ class Environment:
             raise EnvironmentClosed(f"{self.function.name} was closed while request {request_id} was at work")
         return result
 
-    async def _invoke(self, request_id: str, event: bytes) -> InvokeResult:
+    async def _invoke(self, request_id: str, event: bytes, conditions: Conditions) -> InvokeResult:
         loop = asyncio.get_running_loop()
         cold, init_ms = not await self._is_done_with_the_last(), 0.0
         if cold:
@@ -116,11 +140,14 @@ class Environment:
             await self._init(began_s + self._init_limit_s)
             init_ms = (loop.time() - began_s) * 1000
         began_s = loop.time()
-        deadline_s = began_s + self.function.timeout_s
+        timeout_s = self.function.timeout_s if conditions.timeout_s is None else conditions.timeout_s
+        deadline_s = began_s + timeout_s
         end = Polled() if self._is_asking else await self._init(deadline_s)
         if isinstance(end, Polled):
-            end = await self._run(request_id, event, deadline_s)
-        payload, fault = self._told(end, request_id)
+            end = await self._run(request_id, event, deadline_s, conditions.client_context)
+        self.is_taken_for_dead = isinstance(end, TakenForDead)
+        self._dead_s = deadline_s + conditions.late_s
+        payload, fault = self._told(end, request_id, timeout_s)
         duration_ms = (loop.time() - began_s) * 1000
         return InvokeResult(request_id, payload, fault, duration_ms, init_ms, cold)
 
@@ -148,7 +175,11 @@ class Environment:
             raise EnvironmentClosed(f"{self.function.name} was closed")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._process = process = FunctionProcess(
-            self.function, folder=self._folder, log=self._log, extra_environment=self._extra_environment
+            self.function,
+            folder=self._folder,
+            log=self._log,
+            extra_environment=self._extra_environment,
+            bootstrap=self._bootstrap,
         )
         await process.start()
         happened = await process.event(deadline_s)
@@ -157,19 +188,23 @@ class Environment:
             process.kill()
         return happened
 
-    async def _run(self, request_id: str, event: bytes, deadline_s: float) -> ProcessEvent | None:
+    async def _run(
+        self, request_id: str, event: bytes, deadline_s: float, client_context: str
+    ) -> ProcessEvent | None:
         """Hand the event over and wait for what becomes of it."""
         process = self._process
         assert process is not None  # noqa: S101 - it is warm
         left_s = deadline_s - asyncio.get_running_loop().time()
         deadline_ms = int((time.time() + left_s) * 1000)
         self._is_asking = False
-        process.offer(Invocation(request_id, self.function.arn, event, deadline_ms))
+        process.offer(Invocation(request_id, self.function.arn, event, deadline_ms, client_context))
         while isinstance(happened := await process.event(deadline_s), Polled):
             pass  # it asked again, over another connection
         return happened
 
-    def _told(self, end: ProcessEvent | None, request_id: str) -> tuple[bytes, FunctionFault | None]:
+    def _told(
+        self, end: ProcessEvent | None, request_id: str, timeout_s: float
+    ) -> tuple[bytes, FunctionFault | None]:
         """What Lambda tells of an end (troubleshooting-invocation): the payload, or the fault."""
         match end:
             case Answered(body):
@@ -186,14 +221,23 @@ class Environment:
                 error_type, message = "Runtime.ExitError", f"Runtime exited {_how(status)}"
             case OutOfMemory():
                 error_type, message = "Runtime.OutOfMemory", "Runtime exited with error: signal: killed"
-            case Polled() | None:
-                self.kill()
+            case Polled() | TakenForDead() | None:
+                if not self.is_taken_for_dead:
+                    self.kill()
                 error_type = "Sandbox.Timedout"
-                message = f"Task timed out after {self.function.timeout_s:.2f} seconds"
+                message = f"Task timed out after {timeout_s:.2f} seconds"
         message = f"RequestId: {request_id} Error: {message}"
         self._log.write(f"{message} ({error_type})\n".encode())
         self._log.flush()
         return b"null", _fault(error_type, message)
+
+    async def until_dead(self) -> None:
+        """Wait until a process that was taken for dead has done what it still does, and end it."""
+        async with self._at_work:
+            if self.is_taken_for_dead and self._process is not None:
+                await self._process.event(self._dead_s)
+                self.kill()
+                self.is_taken_for_dead = False
 
     def kill(self) -> None:
         """End the process and all it started, now; does not wait."""

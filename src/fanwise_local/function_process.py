@@ -14,6 +14,9 @@ from fanwise_local.memory_watch import MemoryWatch
 from fanwise_local.runtime_api import Invocation, RuntimeApi, RuntimeEvent
 from fanwise_local.template import Function
 
+# The module that a process runs; of a cloud with a fault plan the second.
+BOOTSTRAP, FAULTY_BOOTSTRAP = "fanwise_local.bootstrap", "fanwise_local.faults.bootstrap"
+
 # What a program needs to start at all on this machine. Credentials are not among it.
 _KEPT_FROM_THE_CALLER = ("PATH", "HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV")
 
@@ -37,9 +40,16 @@ class FunctionProcess:
     """A process, from its start to its end. Its events are read one by one, in order."""
 
     def __init__(
-        self, function: Function, *, folder: Path, log: IO[bytes], extra_environment: Mapping[str, str]
+        self,
+        function: Function,
+        *,
+        folder: Path,
+        log: IO[bytes],
+        extra_environment: Mapping[str, str],
+        bootstrap: str = BOOTSTRAP,
     ) -> None:
         self._function = function
+        self._bootstrap = bootstrap
         self._folder = folder
         self._log = log
         self._extra_environment = extra_environment
@@ -68,7 +78,7 @@ class FunctionProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "fanwise_local.bootstrap",
+                self._bootstrap,
                 str(os.getpid()),
                 self._function.handler,
                 cwd=self._function.task_root,

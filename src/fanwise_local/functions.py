@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import IO
 
 from fanwise.limits import VCPU_MB
-from fanwise_local.environment import INIT_LIMIT_S, Environment, EnvironmentClosed, InvokeResult
+from fanwise_local.environment import (
+    INIT_LIMIT_S,
+    ORDINARY,
+    Conditions,
+    Environment,
+    EnvironmentClosed,
+    InvokeResult,
+)
+from fanwise_local.function_process import BOOTSTRAP
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.states.payloads import JSON, encode
 from fanwise_local.template import Function, Stack
@@ -92,7 +100,7 @@ class _Pool:
 class FunctionService:
     """All functions of a stack, on one event loop. `work_dir` gets their logs and, while they live, their /tmp.
 
-    `environments` bounds the processes of each function; at least 1.
+    `environments` bounds the processes of each function; at least 1. `bootstrap` is the module that they run.
     """
 
     def __init__(
@@ -103,6 +111,7 @@ class FunctionService:
         extra_environment: Mapping[str, str],
         work_dir: Path,
         init_limit_s: float = INIT_LIMIT_S,
+        bootstrap: str = BOOTSTRAP,
     ) -> None:
         if environments < 1:
             raise ValueError(f"environments is {environments}; at least 1 is needed to run anything")
@@ -112,6 +121,8 @@ class FunctionService:
         self._logs_folder = work_dir / "logs"
         self._tmp_folder = work_dir / "tmp"
         self._init_limit_s = init_limit_s
+        self._bootstrap = bootstrap
+        self._going_on: set[asyncio.Task[None]] = set()  # until what was taken for dead is
         self._pools = {arn: _Pool(asyncio.Semaphore(environments)) for arn in self._by_arn}
         self._logs = ExitStack()
         self._is_closed = False
@@ -121,29 +132,48 @@ class FunctionService:
         await asyncio.to_thread(shutil.rmtree, self._tmp_folder, ignore_errors=True)
         self._logs_folder.mkdir(parents=True, exist_ok=True)
 
-    async def invoke(self, function: str, payload: JSON) -> InvokeResult:
+    def find(self, function: str) -> Function:
+        """The function of that name or ARN; raises `UnknownFunctionError`."""
+        found = self._by_arn.get(function) or self._by_name.get(function)
+        if found is None:
+            raise UnknownFunctionError(function)
+        return found
+
+    async def invoke(self, function: str, payload: JSON, conditions: Conditions = ORDINARY) -> InvokeResult:
         """Run a function by name or ARN; deaths and errors of the function are in the result.
 
         Raises `UnknownFunctionError`, `RequestTooLargeError`, `EnvironmentClosed`. Cancelled while the function
         runs, it ends the process.
         """
-        found = self._by_arn.get(function) or self._by_name.get(function)
-        if found is None:
-            raise UnknownFunctionError(function)
+        found = self.find(function)
         event = encode(payload)
         if len(event) > MAX_PAYLOAD_BYTES:
             raise RequestTooLargeError(
                 f"{len(event)} bytes; at most {MAX_PAYLOAD_BYTES} (gettingstarted-limits)"
             )
         pool = self._pools[found.arn]
-        async with pool.slots:
+        await pool.slots.acquire()
+        with ExitStack() as held:
+            held.callback(pool.slots.release)
             if self._is_closed:
                 raise EnvironmentClosed(f"{found.name} was closed before it was invoked")
             environment = pool.take() or self._new(found, pool)
-            try:
-                return await environment.invoke(event)
-            finally:
-                pool.idle.append(environment)
+            held.callback(pool.idle.append, environment)
+            result = await environment.invoke(event, conditions)
+            if environment.is_taken_for_dead:
+                self._let_go_on(environment, held.pop_all())
+            return result
+
+    def _let_go_on(self, environment: Environment, held: ExitStack) -> None:
+        """Have an environment come back to its pool, and its place be free, when its process has ended."""
+
+        async def until_dead() -> None:
+            with held:
+                await environment.until_dead()
+
+        task = asyncio.create_task(until_dead(), name=f"late {environment.function.name}")
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
 
     def _new(self, function: Function, pool: _Pool) -> Environment:
         if pool.log is None:
@@ -155,6 +185,7 @@ class FunctionService:
             log=pool.log,
             extra_environment=self._extra_environment,
             init_limit_s=self._init_limit_s,
+            bootstrap=self._bootstrap,
         )
         pool.all.append(environment)
         return environment
@@ -167,5 +198,6 @@ class FunctionService:
         """End every process and free every port, whatever is at work; who waits gets `EnvironmentClosed`."""
         self._is_closed = True
         await asyncio.gather(*(e.close() for pool in self._pools.values() for e in pool.all))
+        await asyncio.gather(*self._going_on)
         self._logs.close()
         await asyncio.to_thread(shutil.rmtree, self._tmp_folder, ignore_errors=True)

@@ -1,6 +1,8 @@
 """Folders that stand for buckets: the stack's own, the folder of the items, and what `--root` names.
 
-The handlers learn of them by FANWISE_MOUNTS and hold every key inside its folder (`fanwise.storage`).
+The handlers learn of them by FANWISE_MOUNTS and hold every key inside its folder (`fanwise.storage`). Items may
+point into the folders that are mounted for them and into the stack's input bucket (FANWISE_READABLE), and not into
+its models and results.
 """
 
 import ipaddress
@@ -14,18 +16,21 @@ from typing import Self
 import msgspec
 
 from fanwise.errors import LocationError
-from fanwise.settings import MOUNTS, Mount
+from fanwise.items.readable import Readable, prefixes_of
+from fanwise.settings import MOUNTS, READABLE, Mount
 from fanwise.storage import FolderBackend, Storage
 from fanwise_local.template import Stack
 
+INPUT_BUCKET = "InputBucket"  # its logical id
 _LEGAL = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]")  # bucketnamingrules
 
 
 class Mounts:
-    """Bucket name → folder."""
+    """Bucket name → folder; `readable_buckets` are those that items may point into."""
 
     def __init__(self, by_bucket: Mapping[str, Mount]) -> None:
         self.by_bucket = dict(by_bucket)
+        self.readable_buckets: set[str] = set()
 
     @classmethod
     def of(cls, stack: Stack, *, work_dir: Path, folders: Iterable[Path], roots: Iterable[str]) -> Self:
@@ -35,22 +40,22 @@ class Mounts:
         bucket's, and two folders under one name.
         """
         mounts = cls({})
-        for bucket in stack.buckets.values():
+        for logical_id, bucket in stack.buckets.items():
             folder = work_dir / "buckets" / bucket
             folder.mkdir(parents=True, exist_ok=True)
-            mounts._add(bucket, folder, writable=True)
+            mounts._add(bucket, folder, writable=True, readable=logical_id == INPUT_BUCKET)
         for folder in folders:
-            mounts._add(bucket_name_of(folder), folder, writable=False)
+            mounts._add(bucket_name_of(folder), folder)
         for root in roots:
             name, separator, path = root.partition("=")
             if not separator or Path(root).is_dir():  # a folder may have "=" in its own name
                 name, path = bucket_name_of(Path(root)), root
             if not Path(path).is_dir():
                 raise LocationError(f"--root {root}: there is no folder {path or repr(path)}")
-            mounts._add(name, Path(path), writable=False)
+            mounts._add(name, Path(path))
         return mounts
 
-    def _add(self, bucket: str, folder: Path, *, writable: bool) -> None:
+    def _add(self, bucket: str, folder: Path, *, writable: bool = False, readable: bool = True) -> None:
         if not folder.is_dir():
             raise LocationError(f"{folder}: there is no such folder to mount as bucket {bucket!r}")
         if not _is_legal(bucket):
@@ -66,10 +71,22 @@ class Mounts:
             )
         if known is None:
             self.by_bucket[bucket] = Mount(path, writable)
+        if readable:
+            self.readable_buckets.add(bucket)
 
     def environment(self) -> dict[str, str]:
         """What the handlers are told."""
-        return {MOUNTS: json.dumps(msgspec.to_builtins(self.by_bucket))}
+        return {
+            MOUNTS: json.dumps(msgspec.to_builtins(self.by_bucket)),
+            READABLE: ",".join(self._arns()),
+        }
+
+    def readable(self) -> Readable:
+        """What the items of a job may point at, as PlanJob reads it from its environment."""
+        return prefixes_of(self._arns())
+
+    def _arns(self) -> list[str]:
+        return [f"arn:aws:s3:::{bucket}/*" for bucket in sorted(self.readable_buckets)]
 
     def storage(self) -> Storage:
         """The same buckets for this process."""

@@ -14,17 +14,22 @@ from aiohttp import ClientPayloadError, web
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # of a synchronous invocation, each way (gettingstarted-limits)
 KEEPALIVE_S = 3600.0  # the answer comes on the connection that brought the event, up to 15 minutes later
 _VERSION = "/2018-06-01/runtime/"
+TAKEN_FOR_DEAD_PATH = _VERSION + "invocation/{request_id}/taken-for-dead"  # of a fault plan, not of Lambda
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One event on its way to a process. `deadline_ms` is in milliseconds since the epoch."""
+    """One event on its way to a process. `deadline_ms` is in milliseconds since the epoch.
+
+    `client_context` is JSON in ASCII, or nothing; the handler's context gives it.
+    """
 
     request_id: str
     function_arn: str
     event: bytes
     deadline_ms: int
+    client_context: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,12 @@ class AnsweredTooMuch:
     size_bytes: int
 
 
-RuntimeEvent = Polled | Answered | Failed | AnsweredTooMuch
+@dataclass(frozen=True, slots=True)
+class TakenForDead:
+    """The process goes on with its event, and its caller shall hear that it timed out."""
+
+
+RuntimeEvent = Polled | Answered | Failed | AnsweredTooMuch | TakenForDead
 
 
 class RuntimeApi:
@@ -123,6 +133,9 @@ class RuntimeApi:
                 # Also where it was too much: awslambdaric would end the process over a 413, and the next
                 # invocation need not pay for it.
                 return _accepted()
+            case "POST", ["invocation", request_id, "taken-for-dead"] if self._is_at_work(request_id):
+                self._tell(TakenForDead())
+                return _accepted()
         return web.json_response({"errorType": "NotFound"}, status=404)
 
     async def _next(self) -> web.Response:
@@ -132,21 +145,23 @@ class RuntimeApi:
             self._deliver(poll, self._invocation)
         invocation = await poll
         trace = invocation.request_id.replace("-", "")
-        return web.Response(
-            body=invocation.event,
-            content_type="application/json",
-            headers={
-                "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-                "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
-                "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
-                "Lambda-Runtime-Trace-Id": f"Root=1-{trace[:8]}-{trace[8:]};Sampled=0",
-            },
-        )
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+            "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
+            "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
+            "Lambda-Runtime-Trace-Id": f"Root=1-{trace[:8]}-{trace[8:]};Sampled=0",
+        }
+        if invocation.client_context:
+            headers["Lambda-Runtime-Client-Context"] = invocation.client_context
+        return web.Response(body=invocation.event, content_type="application/json", headers=headers)
+
+    def _is_at_work(self, request_id: str) -> bool:
+        at_work = self._invocation
+        return at_work is not None and self._is_delivered and at_work.request_id == request_id
 
     def _takes_answer(self, request_id: str) -> bool:
         """Whether that event is at work here; it is answered once."""
-        at_work = self._invocation
-        if at_work is None or not self._is_delivered or at_work.request_id != request_id:
+        if not self._is_at_work(request_id):
             return False
         self._invocation = None
         return True

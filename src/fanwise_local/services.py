@@ -6,13 +6,14 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from fanwise.errors import LocationError, StoreUnavailable
 from fanwise.storage import Storage
-from fanwise_local.functions import FunctionService, RequestTooLargeError, UnknownFunctionError
+from fanwise_local.environment import InvokeResult
+from fanwise_local.functions import RequestTooLargeError, UnknownFunctionError
 from fanwise_local.states.errors import RUNTIME, StatesError
 from fanwise_local.states.payloads import JSON, encode, text
 
@@ -24,11 +25,18 @@ MAX_MESSAGE_BYTES = 1_048_576  # quotas-messages
 SQS_ERROR = "SQS.AmazonSQSException"  # whatever SQS refuses (connect-sqs)
 
 
+class Functions(Protocol):
+    """Lambda: a `FunctionService`, or one under a fault plan."""
+
+    async def invoke(self, function: str, payload: JSON) -> InvokeResult:
+        """Run a function by name or ARN."""
+
+
 class LocalServices:
     """The services around the interpreter. Messages and events are kept as lines of files in `work_dir`."""
 
     def __init__(
-        self, functions: FunctionService, storage: Storage, *, queues: Mapping[str, str], work_dir: Path
+        self, functions: Functions, storage: Storage, *, queues: Mapping[str, str], work_dir: Path
     ) -> None:
         self._functions = functions
         self._storage = storage

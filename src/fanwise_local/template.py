@@ -1,4 +1,4 @@
-"""The deployed template, read for this machine: functions, buckets, queues, and the state machine's definition.
+"""The deployed template, read for this machine: functions, buckets, queues, rules, and the state machine.
 
 Nothing is written down twice: change a timeout, a memory size or a variable in `template.yaml`, and it changes
 here. What is needed and not understood is refused with its path; what is not needed (policies, alarms) is not
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fanwise_local.events import Rule, UnknownPatternError, check_pattern
 from fanwise_local.intrinsics import TemplateError, load_template
 from fanwise_local.template_resources import (
     ACCOUNT_ID,
@@ -17,6 +18,7 @@ from fanwise_local.template_resources import (
     LAYER,
     QUEUE,
     REGION,
+    RULE,
     STATE_MACHINE,
     Resources,
 )
@@ -58,6 +60,7 @@ class Stack:
     functions: Mapping[str, Function]
     buckets: Mapping[str, str]
     queues: Mapping[str, str]
+    rules: Mapping[str, Rule]
     outputs: Mapping[str, str]
     definition: str
     substitutions: Mapping[str, str]
@@ -102,6 +105,7 @@ class _Reader:
             },
             buckets={i: str(self._resources.reference(i)) for i in self._resources.of_type(BUCKET)},
             queues={i: str(self._resources.reference(i)) for i in self._resources.of_type(QUEUE)},
+            rules={i: self._rule(i) for i in self._resources.of_type(RULE)},
             outputs=self._resources.outputs(),
             definition=_read(self._root / self._resources.text(machine, "DefinitionUri")),
             substitutions=self._resources.texts(machine, "DefinitionSubstitutions"),
@@ -127,6 +131,15 @@ class _Reader:
             ),
             runtime=Function.runtime if runtime is None else str(runtime),
         )
+
+    def _rule(self, logical_id: str) -> Rule:
+        pattern = self._resources.value(logical_id, "EventPattern")
+        try:
+            check_pattern(pattern)
+        except UnknownPatternError as error:
+            raise self._resources.refuse(logical_id, "EventPattern", str(error)) from error
+        targets = self._resources.value(logical_id, "Targets", default=[])
+        return Rule(logical_id, pattern, tuple(str(target["Arn"]) for target in targets))
 
     def _image(self, logical_id: str) -> tuple[Path, str]:
         """An image runs here by the handler that its ImageConfig names, in the folder that it is made of."""

@@ -8,7 +8,7 @@ from fanwise_local.intrinsics import NO_VALUE, Resolver, TemplateError, as_text
 
 ACCOUNT_ID = "123456789012"  # AWS's own example account
 REGION = "us-east-1"
-BUCKET, QUEUE = "AWS::S3::Bucket", "AWS::SQS::Queue"
+BUCKET, QUEUE, RULE, ROLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Events::Rule", "AWS::IAM::Role"
 FUNCTION, LAYER, STATE_MACHINE = (
     "AWS::Serverless::Function",
     "AWS::Serverless::LayerVersion",
@@ -128,6 +128,8 @@ class Resources:
             return {"Arn": arn, "QueueName": queue, "QueueUrl": name}[attribute]
         if kind == FUNCTION and attribute == "Arn":
             return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
+        if kind == ROLE and attribute == "Arn":
+            return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
         if kind == STATE_MACHINE and attribute in ("Arn", "Name"):
             return name if attribute == "Arn" else name.rpartition(":")[2]
         raise KeyError(attribute)

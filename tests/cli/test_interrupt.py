@@ -132,7 +132,7 @@ def test_interrupted_while_results_are_brought_home(
     number: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(home: JobHome, folder: Path) -> None:
+    def interrupted(home: JobHome, folder: Path, to: Path) -> None:
         os.kill(os.getpid(), number)
 
     with monkeypatch.context() as once:

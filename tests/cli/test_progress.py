@@ -13,7 +13,7 @@ from fanwise_local.clock import Clock as MachineClock
 from fanwise_local.states.executions import Execution
 from fanwise_local.states.map_run import Child, MapRun
 from fanwise_local.states.observer import Observer
-from ledger import HOME
+from ledger import BUCKET, JOB_ID
 from ledger import Ledger as JobLedger
 
 TOTAL = 100_000
@@ -64,7 +64,7 @@ class Told:
         )
 
     def enters(self, state: str, **state_input: Any) -> None:
-        self.progress.state_entered(self._execution, state, state_input)
+        self.progress.state_entered(self._execution, state, {"job_id": JOB_ID, **state_input})
 
     def predicts(self, predicted: int, dead_lettered: int = 0, after_s: float = 1.0) -> None:
         """A child ends."""
@@ -93,10 +93,12 @@ class FakeLedger(Ledger):
     def __init__(self, total: int, dead_lettered: int) -> None:
         self._total, self._dead_lettered = total, dead_lettered
 
-    def total(self) -> int:
+    def total(self, job_id: str) -> int:
+        assert job_id == JOB_ID
         return self._total
 
-    def dead_lettered(self) -> int:
+    def dead_lettered(self, job_id: str) -> int:
+        assert job_id == JOB_ID
         return self._dead_lettered
 
 
@@ -237,11 +239,11 @@ def test_terminals_that_want_less(environment: dict[str, str]) -> None:
 
 def test_the_ledger_counts_the_dead_letters_of_the_commits() -> None:
     made = JobLedger([10, 10, 10])
-    ledger = Ledger(made.storage, HOME)
-    assert (ledger.total(), ledger.dead_lettered()) == (30, 0)
+    ledger = Ledger(made.storage, f"s3://{BUCKET}/")
+    assert (ledger.total(JOB_ID), ledger.dead_lettered(JOB_ID)) == (30, 0)
     made.commit(made.entries[0], dead=2)
     made.commit(made.entries[2], dead=3)
-    assert ledger.dead_lettered() == 5
+    assert ledger.dead_lettered(JOB_ID) == 5
 
 
 def test_waiting_is_said_where_it_takes_long() -> None:

@@ -335,7 +335,7 @@ def test_failures_are_an_items_file(fanwise: Fanwise, tmp_path: Path, bundle: Pa
     words = ("run", out / "failures.jsonl", "--model", bundle)
     assert fanwise(*words, "--out", tmp_path / "unmounted").code == 1
     why = read_lines(tmp_path / "unmounted/failures.jsonl")[0]["failure"]["message"]
-    assert "no folder is mounted as bucket 'data'" in why
+    assert "s3://data/scans/a is outside of what this job may read" in why
     assert "--root DIR" in why
     ended = fanwise(*words, "--root", tmp_path / "data", "--out", tmp_path / "again")
     assert ended.code == 3, ended

@@ -97,7 +97,7 @@ def test_a_reason_and_what_is_missing() -> None:
     first, second, *_, last = text.splitlines()
     assert first.startswith("✘ FAILED  0 of 2,000 items predicted, 2,000 missing in")
     assert second == "  after 4 rounds [bold]gone[/bold]"
-    assert last == "  to go on   the same command tries the 2,000 missing items again"
+    assert last == "  to go on   fanwise resume 'results/of today' tries the 2,000 missing items again"
 
 
 def test_no_items() -> None:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fake_model import FakeModel
+from fake_model import FakeModel, MendedModel
 from fanwise.errors import FanwiseError, InputError
 from fanwise.limits import RAW_KEPT_BYTES
 from fanwise.records import Part, job_prefix
+from fanwise.replays import register_replay
 from fanwise_cli.verification import Verification, verify_job
 from fanwise_cli.verification.account import DEAD_LETTERED, PREDICTED, Account
 from fanwise_cli.verification.collected import first_difference
@@ -458,8 +459,8 @@ def test_a_plan_of_another_total_is_said() -> None:
 # Replays: jobs whose items are the dead letters of their parent.
 
 
-def replay(cloud: JobCloud, home: str, name: str, *, orders: Sequence[str], marker: bytes) -> str:
-    """Run the dead letters of a job as a job of their own, as a replay does; its id."""
+def replay_by_hand(cloud: JobCloud, home: str, number: int, orders: Sequence[str]) -> str:
+    """Run the dead letters of a job with other orders as a job that says it is a replay; its id."""
     letters = [
         json.loads(line)
         for part in Files(cloud, home).parts
@@ -472,19 +473,36 @@ def replay(cloud: JobCloud, home: str, name: str, *, orders: Sequence[str], mark
         letter["inputs"] = {"x": 1, "order": order}
         lines.append(json.dumps(letter).encode())
     before = {info.key.split("/")[1] for info in cloud.storage.list(f"s3://{RESULTS}/jobs/")}
-    cloud.run(cloud.start({"items": cloud.put_items(f"{name}.jsonl", b"\n".join(lines))}), name)
+    uri = cloud.put_items(f"by-hand-{number}.jsonl", b"\n".join(lines))
+    cloud.run(cloud.start({"items": uri}), f"by-hand-{number}")
     after = {info.key.split("/")[1] for info in cloud.storage.list(f"s3://{RESULTS}/jobs/")}
     (job_id,) = after - before
-    cloud.storage.write(f"{home}replays/{job_id}.json", marker)
+    register_replay(cloud.storage, home, number, job_id)
     return job_id
 
 
-@pytest.mark.parametrize("marker", [b"", b"{}", b'{"job_id": 3}', b"[]"])
-def test_what_a_replay_predicted_is_recovered(marker: bytes) -> None:
+def test_what_replays_predicted_is_recovered() -> None:
+    model = MendedModel()
+    cloud = JobCloud(model=model)
+    orders = ["", "NotFound", "", "UndecodableImage", "NotFound", "die"]
+    cloud.run(cloud.start({"items": put_items(cloud, "jsonl", orders)}))
+    home = home_of_the_job(cloud)
+    job_id = home.rstrip("/").rpartition("/")[2]
+    for mended, recovered in ((["NotFound"], 2), (["NotFound", "UndecodableImage", "die"], 4)):
+        model.mended = tuple(mended)
+        cloud.run({"replay": job_id}, f"replay-{recovered}")
+        found = verify_job(cloud.storage, home)
+        assert (found.predicted, found.recovered, found.dead_lettered) == (2, recovered, 4 - recovered)
+        assert found.is_proved
+    cloud.close()
+    assert [replay.attempted for replay in found.replays] == [4, 2]
+
+
+def test_a_replay_whose_lines_are_not_there_recovers_nothing() -> None:
     cloud = JobCloud(model=FakeModel(4))
     cloud.run(cloud.start({"items": put_items(cloud, "jsonl", ["", "NotFound", "", "NotFound", "NotFound"])}))
     home = home_of_the_job(cloud)
-    first = replay(cloud, home, "first", orders=["", "NotFound", ""], marker=marker)
+    first = replay_by_hand(cloud, home, 1, ["", "NotFound", ""])
     found = verify_job(cloud.storage, home)
     assert (found.predicted, found.recovered, found.dead_lettered, found.lost) == (2, 2, 1, 0)
     assert found.is_proved
@@ -498,7 +516,7 @@ def test_what_a_replay_predicted_is_recovered(marker: bytes) -> None:
     assert not found.is_proved
 
     # One that replays what nothing is left of.
-    replay(cloud, home, "second", orders=["", "", ""], marker=marker)
+    replay_by_hand(cloud, home, 2, ["", "", ""])
     cloud.close()
     found = verify_job(cloud.storage, home)
     said = [said for replay in found.replays for said in replay.disagreements]
@@ -507,7 +525,7 @@ def test_what_a_replay_predicted_is_recovered(marker: bytes) -> None:
 
 def test_a_replay_that_is_not_planned_yet_is_left_out() -> None:
     cloud, home = finished()
-    cloud.storage.write(home + "replays/000001-later.json", b'{"job_id": "later"}')
+    register_replay(cloud.storage, home, 1, "later")
     found = verify_job(cloud.storage, home)
     assert found.replays == ()
     assert found.is_proved

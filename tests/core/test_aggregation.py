@@ -1,5 +1,6 @@
 """AggregateResults: the next round's work, when to stop, and the verdict."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -181,9 +182,13 @@ def test_a_model_that_cannot_be_loaded_stops_the_job_at_once() -> None:
 
 def test_a_probe_that_failed_stops_the_job_with_its_words() -> None:
     ledger = Ledger([8])
-    stop = {"Error": "ModelError", "Cause": '{"errorMessage": "rejects every one"}'}
+    said = "rejects every one; Authorization: Bearer eyJhbGciOi"
+    stop = {"Error": "ModelError", "Cause": json.dumps({"errorMessage": said})}
     summary = aggregate(ledger, {**ledger.round(), "stop": stop})["summary"]
-    assert (summary["reason"], summary["items"]["missing"]) == ("ModelError: rejects every one", 8)
+    assert (summary["reason"], summary["items"]["missing"]) == (
+        "ModelError: rejects every one; Authorization: Bearer …",
+        8,
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from fanwise import limits
 from fanwise.commits import decide, read_commit
 from fanwise.errors import ItemsChanged
-from fanwise.failures import MAX_MESSAGE_CHARACTERS
 from fanwise.records import Commit, Entry, Invocation, job_prefix
 from jobs import INPUT, RESULTS, TIMEOUT_S, JobCloud, planned
 
@@ -209,6 +208,7 @@ REQUEST = "RequestId: 9a3e7f7a-0f2b-4a0e-9b62-0c5c3c1f0f5e Error: "
         ),
         ("States.Timeout", "", "States.Timeout"),
         ("Runtime.ExitError", "plain words\nof two lines", "plain words"),
+        ("Runtime.ExitError", "GET https://h/k?X-Amz-Signature=5f3a", "GET https://h/k?X-Amz-Signature=…"),
         ("Runtime.ExitError", '{"errorMessage": ""}', "Runtime.ExitError"),
         ("Runtime.ExitError", '{"errorMessage": null}', '{"errorMessage": null}'),
         (
@@ -216,7 +216,7 @@ REQUEST = "RequestId: 9a3e7f7a-0f2b-4a0e-9b62-0c5c3c1f0f5e Error: "
             '{"errorMessage": "a \\"quote\\" and Error: more"}',
             'a "quote" and Error: more',
         ),
-        ("Runtime.ExitError", json.dumps({"errorMessage": "x" * 9999}), "x" * MAX_MESSAGE_CHARACTERS),
+        ("Runtime.ExitError", json.dumps({"errorMessage": "x" * 9999}), f"{'x' * 749}…{'x' * 250}"),
     ],
 )
 def test_the_message_is_what_lambda_said_without_the_requests_id(

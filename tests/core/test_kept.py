@@ -1,14 +1,17 @@
 """What an execution environment keeps: one plan and one model at a time, and nothing of a load that failed."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from obstore.store import MemoryStore
 
 from fake_model import FakeModel, publish
 from fanwise.errors import ModelError, StoreUnavailable
-from fanwise.model.bundle import resolve
+from fanwise.model.bundle import BundleFile, Digest, digest_of, resolve
+from fanwise.model.signature import Signature
 from fanwise.prediction.kept import Kept
 from fanwise.records import ModelRef
 from fanwise.storage import ObstoreBackend, Storage
@@ -91,6 +94,35 @@ def test_a_bundle_is_fetched_by_its_digest_and_nothing_else(tmp_path: Path) -> N
     other: Any = {**{name: getattr(found, name) for name in found.__struct_fields__}, "digest": "sha256:0"}
     with pytest.raises(ModelError, match="the job was planned with sha256:0"):
         Kept(storage, tmp_path, memory_mb=2048).model(ModelRef(**other))
+
+
+def test_after_a_death_what_is_warm_is_verified_before_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process of an execution environment finds what the dead one left in /tmp."""
+    published, loaded = b"the model", []
+    files = {"frozen/saved_model.pb": BundleFile(hashlib.sha256(published).hexdigest(), len(published))}
+    storage = Storage({"models": ObstoreBackend(MemoryStore())}, s3=False)
+    storage.write("s3://models/m/1/frozen/saved_model.pb", published)
+    digest = Digest(
+        digest=digest_of({name: file.sha256 for name, file in files.items()}),
+        files=files,
+        runtimes=("tensorflow",),
+        signature=Signature({}, {}),
+        prepared_by="a test",
+    )
+    storage.write("s3://models/m/1/digest.json", msgspec.json.encode(digest))
+
+    def load(folder: Path, ref: ModelRef, *, memory_mb: int) -> FakeModel:
+        loaded.append((folder / "frozen/saved_model.pb").read_bytes())
+        (folder / "frozen/saved_model.pb").write_bytes(b"the madel")  # as it dies
+        return FakeModel()
+
+    monkeypatch.setattr("fanwise.prediction.kept.load", load)
+    where = msgspec.structs.replace(ref(digest.digest), uri="s3://models/m/1")
+    for _ in range(3):
+        Kept(storage, tmp_path, memory_mb=2048).model(where)
+    assert loaded == [published] * 3
 
 
 def test_a_plan_is_read_once_and_another_jobs_takes_its_place(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from fanwise.items.lines import split_records
 from fanwise.model.bundle import digest_of
 from fanwise.planning import plan_job
 from fanwise.records import Commit, Entry, Invocation, Round, job_prefix
-from fanwise.storage import Backend, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:fanwise-batch-inference:"
 MANIFEST = {"items": "s3://in/a/items.jsonl", "model": "tabular@1"}
+READABLE = ("s3://in/",)
 
 
 class Killed(Exception):
@@ -59,7 +60,7 @@ class Mortal:
     def head(self, key: str) -> ObjectInfo:
         return self._bucket.head(key)
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         return self._bucket.read(key, start, end, pin)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -89,7 +90,9 @@ class World:
             "started_at": "2026-08-01T00:00:00.000Z",
             "start": {"manifest": manifest, **start},
         }
-        answer = plan_job(event, self.storage, model_bucket="models", results_bucket="results")
+        answer = plan_job(
+            event, self.storage, model_bucket="models", results_bucket="results", readable=READABLE
+        )
         json.dumps(answer)
         return answer
 
@@ -151,8 +154,10 @@ def test_a_first_plan(world: World) -> None:
     }
     home = world.home(answer)
     assert sorted(world.files()) == [
-        f"jobs/{job_id}/{name}" for name in ("claim.json", "job.json", "work/0.jsonl")
+        "executions/one.json",
+        *(f"jobs/{job_id}/{name}" for name in ("claim.json", "job.json", "work/0.jsonl")),
     ]
+    assert json.loads(world.files()["executions/one.json"]) == {"job_id": job_id}
     job = read_job(world.storage, home)
     assert (job.total, job.entries, job.batch_size, job.items.base) == (1000, 4, 256, "s3://in/a/")
     assert job.model.kinds == {"age": "number", "income": "number"}
@@ -225,14 +230,16 @@ def test_a_second_delivery_is_a_duplicate_and_leaves_the_job_alone(world: World)
     first = world.plan()
     before = world.files()
     assert world.plan(execution="two") == {"duplicate": True, "job_id": first["job_id"]}
-    assert world.files() == before
+    after = world.files()
+    assert after.pop("executions/two.json") == before["executions/one.json"]
+    assert after == before
 
 
 def test_a_plan_that_is_whole_is_not_written_again(world: World) -> None:
     world.items(3)
     first, before, writes = world.plan(), world.files(), world.results.writes
     assert world.plan() == first
-    assert (world.files(), world.results.writes) == (before, writes + 1)  # only the claim was asked for again
+    assert (world.files(), world.results.writes) == (before, writes + 2)  # the claim alone, and whose it is
 
 
 KINDS_OF_ITEMS = {
@@ -256,13 +263,13 @@ def test_wherever_it_dies_another_attempt_plans_the_same(kind: str, dies_after: 
     manifest = {**MANIFEST, "items": KINDS_OF_ITEMS[kind], "batch_size": 9}
     whole = filled(World())
     answer = whole.plan(manifest)
-    assert whole.results.writes == (4 if kind == "folder" else 3)
+    assert whole.results.writes == (5 if kind == "folder" else 4)
     for step in range(whole.results.writes):
         world = filled(World())
         world.results.dies_at, world.results.dies_after = step, dies_after
         with pytest.raises(Killed):
             world.plan(manifest)
-        claimed = step > 0 or dies_after
+        claimed = step > 1 or (step == 1 and dies_after)  # before that it is only written down who wants it
         if claimed:
             assert world.plan(manifest, execution="two")["duplicate"] is True
         again = world.plan(manifest)
@@ -278,6 +285,7 @@ def plain(answer: dict[str, Any], world: World) -> tuple[object, ...]:
     for changing in ("etag", "version_id"):
         del job["items"][changing]
     del files["jobs/ID/claim.json"], files["jobs/ID/job.json"]
+    files.pop("executions/two.json", None)  # a second delivery's
     return tuple(json.dumps(value, default=repr).replace(job_id, "ID") for value in (answer, files, job))
 
 
@@ -337,6 +345,7 @@ def test_a_resume_runs_what_has_no_commit(world: World) -> None:
         started_at=first["started_at"],
         execution=ARN + "two",
         decided_before=decided,
+        first_round=1,
     )
     tried_again = [msgspec.structs.replace(entry, attempt=2) for entry in entries[2:]]
     assert sorted(read_work(world.storage, home, 1), key=lambda e: e.entry) == [rest, *tried_again]
@@ -387,8 +396,18 @@ def test_a_manifest_by_uri_and_its_items_beside_it(world: World) -> None:
             ManifestError,
             "s3://in/none.json: there is no such manifest; check the URI",
         ),
-        ("s3://elsewhere/job.json", {}, LocationError, "no folder is mounted as bucket 'elsewhere'"),
-        ("file:///job.json", {}, LocationError, "is not an s3:// URI"),
+        (
+            "s3://elsewhere/job.json",
+            {},
+            LocationError,
+            r"s3://elsewhere/job.json is outside of .* \(s3://in/\)",
+        ),
+        ("s3://models/job.json", {}, LocationError, "copy it there, or allow its prefix: FurtherItems"),
+        ("file:///job.json", {}, ManifestError, '"manifest": .* is neither s3:// nor relative'),
+        ("s3://in/a/../job.json", {}, ManifestError, "an empty, '.' or '..' part"),
+        ({**MANIFEST, "items": "s3://models/x.csv"}, {}, LocationError, "s3://models/x.csv is outside of"),
+        ({**MANIFEST, "items": "s3://results/jobs/"}, {}, LocationError, "s3://results/jobs/ is outside of"),
+        ({**MANIFEST, "items": "http://in/x.csv"}, {}, ManifestError, "a manifest given inline"),
         (None, {}, ManifestError, 'the execution\'s input: "manifest" is the URI of a manifest'),
         (
             MANIFEST,
@@ -444,7 +463,7 @@ def test_an_input_that_is_no_object(world: World) -> None:
         "start": ["s3://in/job.json"],
     }
     with pytest.raises(ManifestError, match="the execution's input is no JSON object; start with"):
-        plan_job(event, world.storage, model_bucket="models", results_bucket="results")
+        plan_job(event, world.storage, model_bucket="models", results_bucket="results", readable=READABLE)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
@@ -452,7 +471,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
         def head(self, key: str) -> ObjectInfo:
             raise PermissionError("access denied")
 
-        def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+        def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
             raise PermissionError("access denied")
 
         def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -490,6 +509,7 @@ def test_the_handler_plans_over_the_buckets_of_its_environment(
     monkeypatch.setenv("FANWISE_MOUNTS", json.dumps(mounts))
     monkeypatch.setenv("FANWISE_MODEL_BUCKET", "models")
     monkeypatch.setenv("FANWISE_RESULTS_BUCKET", "results")
+    monkeypatch.setenv("FANWISE_READABLE", "arn:aws:s3:::in/*,")
     handler = Path(__file__).parents[2] / "lambdas" / "plan_job" / "handler.py"
     lambda_handler = runpy.run_path(str(handler))["lambda_handler"]
     event = {

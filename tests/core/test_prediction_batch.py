@@ -271,12 +271,13 @@ def test_a_first_item_that_is_not_to_be_had_is_set_apart_when_it_is_tried_again(
     assert [(rest.first, rest.count) for rest in job.commit().rest] == [(0, 1), (1, 5)]
 
 
-def test_one_object_that_is_never_to_be_had_costs_its_job_one_dead_letter() -> None:
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_one_object_that_is_never_to_be_had_costs_its_job_one_dead_letter(batch_size: int) -> None:
     cloud = JobCloud()
     orders = [*[""] * 30, "StoreUnavailable", *[""] * 33]
     lines = [json.dumps({"inputs": {"x": i, "order": order}}) for i, order in enumerate(orders)]
     uri = cloud.put_items("items.jsonl", "\n".join(lines).encode())
-    execution = cloud.run(cloud.start({"items": uri, "batch_size": 16}))
+    execution = cloud.run(cloud.start({"items": uri, "batch_size": batch_size}))
     cloud.close()
     assert execution.status == "SUCCEEDED"
     assert isinstance(execution.output, dict)
@@ -369,9 +370,7 @@ def test_a_probe_stops_the_job_only_where_the_model_rejects_all(
     job = Planned(cloud, orders)
     probe = {"job_id": job.round.job_id, "probe": msgspec.to_builtins(job.entries[0])}
     if stops:
-        with pytest.raises(
-            ModelError, match=f"rejects every one of the first {len(orders)} items; the first"
-        ):
+        with pytest.raises(ModelError, match=f"rejects every one of the first {len(orders)} items \\("):
             cloud.predict(probe)
     else:
         assert cloud.predict(probe)["probed"] == len(orders)

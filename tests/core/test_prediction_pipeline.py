@@ -38,6 +38,7 @@ def item(index: int, order: str = "", uri: str | None = None) -> Item:
         inputs={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in inputs.items()},
         carried={},
         base="s3://in/",
+        readable=("s3://in/",),
     )
 
 

@@ -27,17 +27,17 @@ def test_lambda_bills_whole_milliseconds_and_cold_starts(given: Invocation, bill
 
 
 def test_a_job_without_invocations_costs_its_transitions() -> None:
-    assert cost_of([], memory_mb=1769, rounds=0) == Cost(0, 0, 9 * 0.000025, 0)
+    assert cost_of([], memory_mb=1769, rounds=0) == Cost(0, 0, 10 * 0.000025, 0)
 
 
 def test_one_invocation_of_a_second_at_one_gigabyte() -> None:
     cost = cost_of([invocation(1000, gets=10, puts=2)], memory_mb=1024, rounds=1)
     assert cost.billed_gb_s == 1
     assert cost.lambda_usd == pytest.approx(0.0000166667 + 0.0000002)
-    # 12 transitions; one Express request, and 1 s of 64 MB
-    assert cost.step_functions_usd == pytest.approx(12 * 0.000025 + 0.000001 + 0.0625 * 0.00001667)
+    # 13 transitions; one Express request, and 1 s of 64 MB
+    assert cost.step_functions_usd == pytest.approx(13 * 0.000025 + 0.000001 + 0.0625 * 0.00001667)
     assert cost.s3_usd == pytest.approx(10 * 0.0000004 + 2 * 0.000005)
-    assert cost.total_usd == pytest.approx(0.0000168667 + 0.000302041875 + 0.000014)
+    assert cost.total_usd == pytest.approx(0.0000168667 + 0.000327041875 + 0.000014)
 
 
 def test_ten_thousand_invocations_of_ten_seconds_at_one_vcpu() -> None:
@@ -45,7 +45,7 @@ def test_ten_thousand_invocations_of_ten_seconds_at_one_vcpu() -> None:
     cost = cost_of([invocation(10_000)] * 10_000, memory_mb=1769, rounds=2)
     assert cost.billed_gb_s == pytest.approx(172_753.90625)
     assert cost.lambda_usd == pytest.approx(2.87923753 + 0.002)
-    assert cost.step_functions_usd == pytest.approx(15 * 0.000025 + 0.01 + 100_000 * 0.0625 * 0.00001667)
+    assert cost.step_functions_usd == pytest.approx(16 * 0.000025 + 0.01 + 100_000 * 0.0625 * 0.00001667)
 
 
 def test_twenty_thousand_executions_under_a_dollar_is_where_awss_arithmetic_puts_it() -> None:

@@ -2,13 +2,16 @@
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from obstore.store import MemoryStore
 
 from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
-from fanwise.storage import FolderBackend, Location, ObjectInfo, ObstoreBackend, Storage
+from fanwise.storage import Body, FolderBackend, Location, ObjectInfo, ObstoreBackend, Storage
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -26,6 +29,12 @@ def test_what_is_written_is_read_whole_and_by_range(storage: Storage) -> None:
     assert storage.read("s3://b/a/b.txt", 3, 3) == b""
     assert storage.head("s3://b/a/b.txt").size_bytes == 10
     assert b"".join(storage.stream("s3://b/a/b.txt", storage.head("s3://b/a/b.txt"), 3)) == b"0123456789"
+
+
+def test_a_range_past_the_end_gives_what_there_is(storage: Storage) -> None:
+    storage.write("s3://b/x", b"0123456789")
+    assert storage.read("s3://b/x", 0, 1000) == b"0123456789"
+    assert storage.read("s3://b/x", 8, 1000) == b"89"
 
 
 def test_a_pinned_read_refuses_another_version(storage: Storage) -> None:
@@ -84,6 +93,31 @@ def test_a_create_that_did_nothing_is_worth_another_attempt() -> None:
         storage.create("s3://b/c", b"mine")
 
 
+class Short(ObstoreBackend):
+    """A store whose connection ends before the body does."""
+
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
+        data, size_bytes = super().read(key, start, end, pin)
+        return Body(data[: len(data) // 2], size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "sizes"), [(0, None, "5 of 10"), (2, 6, "2 of 4"), (4, 99, "3 of 6")]
+)
+def test_a_body_cut_short_is_no_object(start: int, end: int | None, sizes: str) -> None:
+    storage = Storage({"b": Short(MemoryStore())}, s3=False)
+    storage.write("s3://b/x", b"0123456789")
+    with pytest.raises(StoreUnavailable, match=f"s3://b/x: gave {sizes} bytes; try again"):
+        storage.read("s3://b/x", start, end)
+
+
+def test_a_winner_that_is_read_back_short_is_no_winner() -> None:
+    storage = Storage({"b": Short(MemoryStore())}, s3=False)
+    assert storage.create("s3://b/x", b"first") == b"first"
+    with pytest.raises(StoreUnavailable, match="gave 2 of 5 bytes"):
+        storage.create("s3://b/x", b"second")
+
+
 class Conflict(ObstoreBackend):
     """A store that says "exists" (S3's 409 too) of a key that its rival then failed to write."""
 
@@ -124,6 +158,48 @@ def test_a_key_that_obstore_cannot_hold_is_a_wrong_location() -> None:
 def test_a_bucket_that_cannot_exist_is_never_asked_for() -> None:
     with pytest.raises(LocationError, match="no bucket is called 'not a bucket'"):
         Storage({}, s3=True).read("s3://not a bucket/x")
+
+
+@contextmanager
+def s3_that(status: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """An S3 that answers every request with `status`; yields the methods it was asked with."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            asked.append(self.command)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_PUT = _answer  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: object) -> None:  # not to the terminal
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        for name, value in {
+            "AWS_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+        }.items():
+            monkeypatch.setenv(name, value)
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_s3_that_does_not_answer_is_asked_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_that(503, monkeypatch) as asked, pytest.raises(StoreUnavailable, match=r"s3://bucket/x: .*503"):
+        Storage({}, s3=True).read("s3://bucket/x")
+    assert asked == ["GET"] * 3
 
 
 def test_listing_is_sorted_and_below_the_prefix_alone(storage: Storage) -> None:

@@ -83,6 +83,25 @@ def test_an_entry_whose_process_dies_is_handled_and_announced(stack: Stack, tmp_
     assert "exit status 1" in (tmp_path / "logs" / "PredictBatchFunction.log").read_text()
 
 
+def test_an_execution_that_somebody_stops_is_accounted_for_and_announced(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with cloud_of(stack, tmp_path) as cloud:
+            execution = cloud.start_execution({"entries": 4, "hang": [3]})
+            folder = job_folder(stack, tmp_path)
+            await until_written(folder / "hangs")
+            execution.stop(cause="by hand")
+            assert await cloud.settled(execution) is execution
+            _, closing = cloud.state_machine.executions.values()
+        assert (execution.status, closing.status) == ("ABORTED", "SUCCEEDED")
+        assert closing.input["detail"]["executionArn"] == execution.arn
+        (event,) = lines_of(tmp_path / "events.jsonl")
+        assert event["Detail"]["items"]["predicted"] == len(list((folder / "commits").iterdir()))
+
+    run(main())
+
+
 def test_leaving_the_cloud_stops_its_executions_and_leaves_nothing(stack: Stack, tmp_path: Path) -> None:
     ended: list[str] = []
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanwise import settings
 from fanwise.errors import LocationError
-from fanwise.settings import MOUNTS, Mount
+from fanwise.items.readable import prefixes_of
+from fanwise.settings import MOUNTS, READABLE, Mount
 from fanwise.storage import Storage
 from fanwise_local.mounts import Mounts, bucket_name_of
 from fanwise_local.template import read_stack, stack_root
@@ -164,6 +166,27 @@ def test_the_handlers_are_told_the_same_buckets(
     variables = mounts.environment()
     assert json.loads(variables[MOUNTS])["my-items-2026-v1"] == {"path": str(items), "writable": False}
     monkeypatch.setenv(MOUNTS, variables[MOUNTS])
+    monkeypatch.setenv(READABLE, variables[READABLE])
+    assert prefixes_of(settings.readable()) == mounts.readable()
     assert Storage.from_settings().read("s3://my-items-2026-v1/items.jsonl") == b"{}\n"
     with pytest.raises(LocationError, match="no folder is mounted as bucket 'elsewhere'"):
         Storage.from_settings().read("s3://elsewhere/x")
+
+
+def test_items_may_point_at_what_is_mounted_for_them_and_at_the_input_bucket(
+    tmp_path: Path, items: Path
+) -> None:
+    own = f"s3://{STACK.buckets['InputBucket']}/"
+    assert mounted(tmp_path).readable() == (own,)
+    assert mounted(tmp_path, items, roots=(f"more={items}",)).readable() == (
+        own,
+        "s3://more/",
+        "s3://my-items-2026-v1/",
+    )
+
+
+def test_items_may_point_at_results_only_where_somebody_said_so(tmp_path: Path) -> None:
+    folder = mounted(tmp_path).folder_of(RESULTS)
+    mounts = mounted(tmp_path, roots=(f"{RESULTS}={folder}",))
+    assert f"s3://{RESULTS}/" in mounts.readable()
+    assert mounts.by_bucket[RESULTS].writable

@@ -1,5 +1,6 @@
 """The template, read for this machine: the shipped one, copies of it with a change, small ones of each form."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fanwise.errors import InputError
+from fanwise.items.readable import prefixes_of
+from fanwise_local.intrinsics import load_template
 from fanwise_local.template import Function, Stack, TemplateError, read_stack, stack_root
 
 ROOT = stack_root()
@@ -64,7 +68,16 @@ def test_the_shipped_stack_has_the_names_that_cloudformation_would_give() -> Non
     }
     queue = "https://sqs.us-east-1.amazonaws.com/123456789012/fanwise-dead-letters"
     machine = "arn:aws:states:us-east-1:123456789012:stateMachine:fanwise-batch-inference"
-    assert stack.queues == {"DeadLetterQueue": queue}
+    assert stack.queues == {
+        "DeadLetterQueue": queue,
+        "EventDeadLetterQueue": queue.replace("dead-letters", "event-dead-letters"),
+    }
+    rule = stack.rules["ExecutionEndedRule"]
+    assert rule.targets == (machine,)
+    assert rule.pattern["detail"] == {
+        "stateMachineArn": [machine],
+        "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+    }
     assert stack.state_machine_arn == machine
     assert stack.outputs == {**stack.buckets, "StateMachineArn": machine, "DeadLetterQueueUrl": queue}
     arns = {f"{logical_id}Arn": function.arn for logical_id, function in stack.functions.items()}
@@ -142,6 +155,49 @@ def test_a_parameter_changes_what_refers_to_it() -> None:
     assert stack.functions["HandleFailureFunction"].environment["FANWISE_PREDICT_BATCH_TIMEOUT_S"] == "60"
 
 
+def test_what_items_may_point_at_is_said_once() -> None:
+    """PlanJob is told what the role of each function that reads items is allowed."""
+    further = "arn:aws:s3:::photos/*,arn:aws:s3:::scans/2026/*"
+    told = [
+        read_stack(ROOT, parameters=parameters).functions["PlanJobFunction"].environment["FANWISE_READABLE"]
+        for parameters in ({}, {"FurtherItems": further})
+    ]
+    own = "arn:aws:s3:::fanwise-input-123456789012-us-east-1/*"
+    assert told == [f"{own},", f"{own},{further}"]
+    template = load_template((ROOT / "template.yaml").read_text(), "template.yaml")
+    for name in ("PlanJobFunction", "PredictBatchFunction", "HandleFailureFunction"):
+        (policy,) = template["Resources"][name]["Properties"]["Policies"]
+        allowed = {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": {"Fn::Split": [",", {"Ref": "FurtherItems"}]},
+        }
+        assert {"Fn::If": ["HasFurtherItems", allowed, {"Ref": "AWS::NoValue"}]} in policy["Statement"]
+
+
+@pytest.mark.parametrize(
+    "arns",
+    [
+        "",
+        "arn:aws:s3:::photos/*",
+        "arn:aws-cn:s3:::photos/a b/ü/*,arn:aws:s3:::scans/2026/*",
+        "arn:aws:s3:::photos",
+        "arn:aws:s3:::photos/a*",
+        "arn:aws:s3:::photos/*,",
+        "arn:aws:s3:::*/*",
+        "s3://photos/",
+    ],
+)
+def test_what_the_template_lets_through_is_what_the_functions_understand(arns: str) -> None:
+    template = load_template((ROOT / "template.yaml").read_text(), "template.yaml")
+    pattern = template["Parameters"]["FurtherItems"]["AllowedPattern"]
+    try:
+        understood = bool(prefixes_of(arns.split(","))) if arns else True
+    except InputError:
+        understood = False
+    assert bool(re.fullmatch(pattern, arns)) == understood
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
@@ -217,7 +273,15 @@ def test_what_cannot_be_read_is_refused_with_its_place(copy: Path, old: str, new
 
 def test_what_is_not_needed_is_not_looked_at(copy: Path) -> None:
     stack = changed(
-        copy, ("      MessageRetentionPeriod: 1209600\n", "      KmsMasterKeyId: !ImportValue key\n")
+        copy,
+        (
+            """}-dead-letters"
+      MessageRetentionPeriod: 1209600
+""",
+            """}-dead-letters"
+      KmsMasterKeyId: !ImportValue key
+""",
+        ),
     )
     assert stack.queues == read_stack(ROOT).queues
 

@@ -9,6 +9,7 @@ import msgspec
 
 from fanwise.errors import FanwiseError, ItemsChanged, LocationError
 from fanwise.records import Job, Part
+from fanwise.replays import replays_of
 from fanwise.storage import Location, Storage
 from fanwise_cli.verification.account import DEAD_LETTERED, PREDICTED, Account
 from fanwise_cli.verification.collected import other_than_the_parts
@@ -19,7 +20,6 @@ from fanwise_cli.verification.ledger import (
     home_of_other,
     read_plan,
     read_statements,
-    replays_of,
 )
 from fanwise_cli.verification.lines import (
     read_dead_letter,
@@ -43,15 +43,10 @@ def verify_job(storage: Storage, home: str, collected: str | None = None) -> Ver
     check = _Check(storage, home, job, read_statements(storage, home))
     check.read_lines()
     check.compare()
-    if collected is not None and check.says.is_finished:
-        check.disagreements += other_than_the_parts(
-            storage, home, check.says.parts, check.says.summary, collected
-        )
-    replays = [
-        check.replayed_by(job_id)
-        for job_id in dict.fromkeys(replays_of(storage, home))
-        if job_id != job.job_id
-    ]
+    check.compare_collected(collected)
+    replays = []
+    for number, job_id in enumerate(replays_of(storage, home), 1):
+        replays.append(check.replayed_by(job_id, collected and f"{collected}replays/{number}/"))
     return check.result([replay for replay in replays if replay is not None])
 
 
@@ -187,7 +182,15 @@ class _Check:
             has = ", ".join(f"{counted[name]} {name}" for name in other)
             self.disagreements.append(f"{who} {says}; the lines say {has}".replace("_", "-"))
 
-    def replayed_by(self, job_id: str) -> Verification | None:
+    def compare_collected(self, collected: str | None) -> None:
+        """Hold what was brought home against the parts, where the job has come to its end."""
+        if collected is not None and self.says.is_finished:
+            says = self.says
+            self.disagreements += other_than_the_parts(
+                self.storage, self.home, says.parts, says.summary, collected
+            )
+
+    def replayed_by(self, job_id: str, collected: str | None) -> Verification | None:
         """Verify a replay, and mark as recovered what it predicted; None where it was not even planned."""
         home = home_of_other(self.home, job_id)
         try:
@@ -197,6 +200,7 @@ class _Check:
         replay = _Check(self.storage, home, job, read_statements(self.storage, home))
         replay.read_lines()
         replay.compare()
+        replay.compare_collected(collected)
         if replay.items is not None:
             self._recover(replay, replay.items)
         return replay.result([])

@@ -16,7 +16,6 @@ from fanwise.storage import Location, Storage
 
 PREDICTIONS, FAILURES = "predictions/", "failures/"
 
-_marker_decoder = msgspec.json.Decoder(dict[str, Any])
 _part_decoder = msgspec.json.Decoder(Part)
 
 
@@ -73,20 +72,6 @@ def read_statements(storage: Storage, home: str) -> Statements:
             return Statements(committed, False, None, ledger, troubles)
         troubles.append(_other_parts(parts, committed))
     return Statements(parts, True, summary, ledger, troubles)
-
-
-def replays_of(storage: Storage, home: str) -> list[str]:
-    """The ids of the jobs that replayed this one's dead letters, in the order of their markers."""
-    found = []
-    prefix = Location.parse(home).key
-    for info in storage.list(home + "replays/"):
-        name = info.key.removeprefix(prefix)
-        try:
-            said = _marker_decoder.decode(storage.read(home + name)).get("job_id")
-        except msgspec.DecodeError:
-            said = None
-        found.append(said if isinstance(said, str) else name.rpartition("/")[2].removesuffix(".json"))
-    return found
 
 
 def home_of_other(home: str, job_id: str) -> str:

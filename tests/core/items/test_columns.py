@@ -75,6 +75,13 @@ def test_headers_that_no_row_could_be_an_item_with(columns: tuple[str, ...], mes
         check_columns(columns, URI, {"age": "number", "note": "text"})
 
 
+def test_a_header_has_at_most_so_many_columns() -> None:
+    columns = tuple(f"c{n}" for n in range(limits.MAX_COLUMNS - 1))
+    check_columns((*columns, "uri"), URI, {})
+    with pytest.raises(ItemsFileError, match=r"header: 2,001 columns; at most 2,000: put .* as \[1, 2, 3\]"):
+        check_columns((*columns, "one more", "uri"), URI, {})
+
+
 def test_a_long_list_of_names_is_cut_short() -> None:
     with pytest.raises(ItemsFileError, match="'c19', and 5 more"):
         check_columns(tuple(f"c{n}" for n in range(25)), URI, {"age": "number"})

@@ -19,7 +19,13 @@ KINDS: Kinds = {"photo": "image", "age": "number", "note": "text"}
 def source(columns: tuple[str, ...] | None = None) -> ItemsSource:
     kind: LineKind = "jsonl" if columns is None else "csv"
     return ItemsSource(
-        uri=f"s3://b/in/items.{kind}", kind=kind, size_bytes=0, etag="e", base="s3://b/in/", columns=columns
+        uri=f"s3://b/in/items.{kind}",
+        kind=kind,
+        size_bytes=0,
+        etag="e",
+        base="s3://b/in/",
+        columns=columns,
+        readable=("s3://b/in/", "s3://o/"),
     )
 
 
@@ -41,12 +47,12 @@ def plain(values: dict[str, msgspec.Raw]) -> dict[str, bytes]:
 
 def test_an_item_keeps_what_came_in_byte_for_byte() -> None:
     item = parsed(
-        '{"id": 12345678901234567890123, "uri": "../7.png", "label": 1.10, "big": 1E400, "t": "\\u00e4\\/",'
+        '{"id": 12345678901234567890123, "uri": "7.png", "label": 1.10, "big": 1E400, "t": "\\u00e4\\/",'
         ' "inputs": {"age": 31.0, "other": [1,  2]}, "index": 99, "failure": {"error": "x"}}'
     )
-    assert (item.index, item.line, item.uri) == (7, 8, "s3://b/7.png")
+    assert (item.index, item.line, item.uri) == (7, 8, "s3://b/in/7.png")
     assert bytes(item.id or b"") == b"12345678901234567890123"
-    assert bytes(item.uri_given or b"") == b'"../7.png"'
+    assert bytes(item.uri_given or b"") == b'"7.png"'
     assert plain(item.inputs) == {"age": b"31.0", "other": b"[1,  2]"}
     assert plain(item.carried) == {"label": b"1.10", "big": b"1E400", "t": b'"\\u00e4\\/"'}
     assert item.resolve("8.png") == "s3://b/in/8.png"
@@ -65,7 +71,7 @@ def test_the_last_of_two_equal_keys_counts() -> None:
     ("value", "absolute"),
     [
         ('"x.png"', '"s3://b/in/x.png"'),
-        ('"../\\u0078.png"', '"s3://b/x.png"'),
+        ('"c/\\u0078.png"', '"s3://b/in/c/x.png"'),
         ('"s3://o/x"', '"s3://o/x"'),
         ('"data:image/png;base64,AA=="', '"data:image/png;base64,AA=="'),
         ("3", "3"),
@@ -122,7 +128,17 @@ DEEPEST = b'{"inputs": ' + b"[" * 63 + b"]" * 63 + b"}"
         (b'{"uri": 7}', errors.BadUri, '"uri" is 7; text, or leave it out'),
         (b'{"uri": "data:,x"}', errors.BadUri, 'put it under "inputs"'),
         (b'{"uri": "file:///x"}', errors.BadUri, "neither s3:// nor relative"),
-        (b'{"inputs": {"photo": "../../x"}}', errors.BadUri, "leads out of the bucket"),
+        (b'{"inputs": {"photo": "../x"}}', errors.BadUri, "an empty, '.' or '..' part"),
+        (
+            b'{"uri": "s3://b/x"}',
+            errors.BadUri,
+            r"s3://b/x is outside .* \(s3://b/in/, s3://o/\)",
+        ),
+        (
+            b'{"inputs": {"photo": "s3://models/x"}}',
+            errors.BadUri,
+            "or allow its prefix: FurtherItems",
+        ),
     ],
 )
 def test_what_is_no_item(text: bytes, error: type[errors.ItemError], message: str) -> None:
@@ -218,6 +234,18 @@ def test_a_short_row_is_padded_and_a_failures_own_columns_are_ignored() -> None:
     assert (item.uri, plain(item.carried)) == ("s3://b/in/x.png", {"side": b'""'})
 
 
+@pytest.mark.parametrize("where", ["the item", '"inputs"'])
+def test_an_item_has_at_most_so_many_keys(where: str) -> None:
+    def line(keys: int) -> str:
+        values = {f"k{n}": n for n in range(keys)}
+        return json.dumps({"uri": "x"} | (values if where == "the item" else {"inputs": values}))
+
+    item = parsed(line(limits.MAX_COLUMNS))
+    assert len(item.carried) + len(item.inputs) == limits.MAX_COLUMNS
+    with pytest.raises(errors.TooManyKeys, match=f"{where} has 2,001 keys; at most 2,000: put what belongs"):
+        parsed(line(limits.MAX_COLUMNS + 1))
+
+
 def test_an_image_of_a_row_is_made_absolute() -> None:
     assert plain(row("x.png", "photo").inputs) == {"photo": b'"s3://b/in/x.png"'}
 
@@ -228,7 +256,7 @@ def test_an_image_of_a_row_is_made_absolute() -> None:
         ("a,b,c", errors.BadRow, "the row has 3 fields and the header 2 columns"),
         ("a\rb,c", errors.BadRow, "cannot be read as CSV: new-line character"),
         (",3", errors.BadInputs, "neither"),
-        ("../../x", errors.BadUri, "leads out"),
+        ("../x", errors.BadUri, "an empty"),
     ],
 )
 def test_rows_that_are_no_items(text: str, error: type[errors.ItemError], message: str) -> None:

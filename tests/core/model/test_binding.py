@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fanwise.errors import BundleError
+from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.binding import Bound, bind, mini_batch, read_labels, row_shape
 from fanwise.model.contract import Contract, ImageInput, NumberInput, TextInput, read_contract
 from fanwise.model.signature import Signature, TensorSpec
@@ -141,6 +142,29 @@ def test_outputs_that_do_not_fit(outputs: dict[str, TensorSpec], contract: Any, 
     with pytest.raises(BundleError) as refused:
         bound({"x": spec("float32", None)}, outputs, {"outputs": contract}, {"l": ("a", "b")})
     assert message in str(refused.value)
+
+
+def test_a_prediction_holds_at_most_so_many_values() -> None:
+    """Over all outputs, as far as the signature says how many they are."""
+    x = {"x": spec("float32", None)}
+    outputs = {"y": spec("float32", None, 2, MAX_RESULT_VALUES // 2 - 1), "z": spec("int8", None, 2)}
+    more = outputs | {"one": spec("bool", None, None, 1)}
+    bound(x, outputs)
+    bound(x, more, {"outputs": {"z": {"drop": True}}})
+    with pytest.raises(BundleError) as refused:
+        bound(x, more)
+    assert str(refused.value) == (
+        'a prediction would hold 300,001 values; at most 300,000: in model.json "keep" top_k or argmax of scores,'
+        ' "drop" an output, or export a model with smaller ones'
+    )
+
+
+def test_of_scores_only_those_that_are_kept_count() -> None:
+    x, outputs = {"x": spec("float32", None)}, {"y": spec("float32", None, 10 * MAX_RESULT_VALUES)}
+    for keep in ({"keep": "argmax"}, {"keep": "top_k"}, {"keep": "top_k", "k": MAX_RESULT_VALUES // 2}):
+        bound(x, outputs, {"outputs": {"y": keep}})
+    with pytest.raises(BundleError, match="would hold 300,002 values"):
+        bound(x, outputs, {"outputs": {"y": {"keep": "top_k", "k": MAX_RESULT_VALUES // 2 + 1}}})
 
 
 def test_a_dropped_output_may_be_anything() -> None:

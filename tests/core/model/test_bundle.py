@@ -15,7 +15,7 @@ from fanwise.errors import BundleError, ModelError, StoreUnavailable
 from fanwise.model.bundle import BundleFile, Digest, digest_of, fetch, needed, read_digest, resolve, sha256_of
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.records import ModelRef
-from fanwise.storage import FolderBackend, Storage
+from fanwise.storage import Body, FolderBackend, Storage
 
 SIGNATURE = Signature({"x": TensorSpec("float32", (None, 2))}, {"y": TensorSpec("float32", (None, 2))})
 CONTRACT = b'{"inputs": {"x": {"kind": "number", "columns": ["age", "income"]}}}'
@@ -86,6 +86,14 @@ def test_without_a_contract_kinds_go_by_the_signature(storage: Storage) -> None:
         ("../digits@1", "is not NAME@VERSION"),
         ("digits@1/../2", "is not NAME@VERSION"),
         ("@1", "is not NAME@VERSION"),
+        ("s3://m/models/digits/1", "has no version; write NAME@VERSION"),
+        ("s3://m/models/digits@1", "is not NAME@VERSION"),
+        ("/models/digits@1", "is not NAME@VERSION"),
+        ("digits@1/saved_model", "is not NAME@VERSION"),
+        ("digits@..", "is not NAME@VERSION"),
+        ("digits%2F..@1", "is not NAME@VERSION"),
+        ("ｄｉｇｉｔｓ@1", "is not NAME@VERSION"),  # noqa: RUF001
+        ("digits@sha256:0", "is not NAME@VERSION"),
     ],
 )
 def test_a_model_that_is_not_there(storage: Storage, model: str, message: str) -> None:
@@ -156,6 +164,8 @@ def test_what_runs_where_nothing_is_frozen() -> None:
         lambda folder: (folder / "model.json").unlink(),
         lambda folder: (folder / "digest.json").write_bytes(b"{"),
         lambda folder: (folder / "digest.json").unlink(),
+        lambda folder: (folder / "labels.txt").write_bytes(b"not published"),
+        lambda folder: (folder / "frozen/more").symlink_to(folder),
     ],
 )
 def test_what_a_dead_process_left_is_fetched_again(
@@ -166,6 +176,8 @@ def test_what_a_dead_process_left_is_fetched_again(
     assert fetch(storage, ref, tmp_path) == folder
     assert (folder / "frozen/saved_model.pb").read_bytes() == b"frozen"
     assert (folder / "model.json").read_bytes() == CONTRACT
+    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    assert there == ["digest.json", "frozen/saved_model.pb", "model.json"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +223,7 @@ def test_a_store_that_does_not_answer_is_no_broken_model(ref: ModelRef, tmp_path
     class Busy(FolderBackend):
         """A bucket that asks to wait."""
 
-        def read(self, *_: object) -> bytes:
+        def read(self, *_: object) -> Body:
             raise StoreUnavailable("slow down")
 
     busy = Storage({"m": Busy(tmp_path, writable=False)}, s3=False)

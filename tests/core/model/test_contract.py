@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fanwise.errors import BundleError
+from fanwise.limits import MAX_COLUMNS
 from fanwise.model.contract import Contract, ImageInput, NumberInput, OutputContract, TextInput, read_contract
 from fanwise.model.signature import TensorSpec
 
@@ -95,6 +96,10 @@ def test_what_is_no_json_is_said(text: bytes) -> None:
         ({"inputs": {"x": {"kind": "number", "columns": []}}}, "must name at least one column"),
         ({"inputs": {"x": {"kind": "number", "columns": ["a", "a"]}}}, "none of them twice"),
         (
+            {"inputs": {"x": {"kind": "number", "columns": [f"c{n}" for n in range(MAX_COLUMNS + 1)]}}},
+            '"columns" names 2,001; at most 2,000: without "columns", an item gives the input as one array',
+        ),
+        (
             {"inputs": {"x": {"kind": "number", "columns": ["a"], "from": "b"}}},
             '"from" and "columns" exclude each other',
         ),
@@ -151,3 +156,9 @@ def test_one_name_cannot_be_two_kinds() -> None:
     contract = read({"inputs": {"a": {"kind": "text", "from": "x"}, "b": {"kind": "number", "from": "x"}}})
     with pytest.raises(BundleError, match="take the item's 'x' both as text and as number"):
         contract.kinds(signature)
+
+
+def test_as_many_columns_as_there_may_be() -> None:
+    columns = [f"c{n}" for n in range(MAX_COLUMNS)]
+    text = json.dumps({"inputs": {"x": {"kind": "number", "columns": columns}}}).encode()
+    assert read_contract(text, "model.json").inputs["x"].names("x") == tuple(columns)

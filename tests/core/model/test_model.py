@@ -7,7 +7,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from fanwise.errors import BundleError, ItemError, ModelError, NonFiniteResult, NotANumber, PredictionFailed
+from fanwise.errors import (
+    BundleError,
+    ItemError,
+    ModelError,
+    NonFiniteResult,
+    NotANumber,
+    PredictionFailed,
+    ResultTooLarge,
+)
+from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.contract import Contract, ImageInput, NumberInput, OutputContract
 from fanwise.model.model import Model
 from fanwise.model.runtime import ComputeError, Tensors
@@ -84,6 +93,17 @@ def test_a_result_that_is_not_finite_is_its_items_alone() -> None:
     good, wrong = Model(Contract(), {}, Doubling()).predict([row(1, 2), row(3e38, 1)])
     assert good == {"y": [2.0, 4.0]}
     assert isinstance(wrong, NonFiniteResult)
+
+
+def test_a_result_with_too_many_values_is_its_items_alone() -> None:
+    """Where the signature leaves a size open, so that only the model's answer shows it."""
+    model = Model(Contract(), {}, Doubling((None,)))
+    (most,) = model.predict([row(*[1.5] * MAX_RESULT_VALUES)])
+    assert most == {"y": [3.0] * MAX_RESULT_VALUES}
+    small, large = model.predict([row(1), row(*[1.5] * (MAX_RESULT_VALUES + 1))])
+    assert small == {"y": [2.0]}
+    assert isinstance(large, ResultTooLarge)
+    assert "300,001 values; at most 300,000" in str(large)
 
 
 class TwoOutputs(Doubling):

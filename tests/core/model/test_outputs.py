@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from fanwise.errors import NonFiniteResult, NotUtf8Result
+from fanwise.errors import NonFiniteResult, NotUtf8Result, ResultTooLarge
+from fanwise.limits import MAX_LINE_BYTES
 from fanwise.model.binding import BoundOutput
 from fanwise.model.contract import OutputContract
 from fanwise.model.outputs import answers
@@ -79,3 +80,13 @@ def test_bytes_that_are_no_text_fail_alone() -> None:
     first, wrong = say(np.array([b"a", b"\xff"], object))
     assert first == "a"
     assert isinstance(wrong, NotUtf8Result)
+
+
+def test_more_text_than_a_line_may_have_fails_alone() -> None:
+    most = b"a" * MAX_LINE_BYTES
+    first, wrong = say(np.array([most, most + b"a"], object))
+    assert first == most.decode()
+    assert isinstance(wrong, ResultTooLarge)
+    assert "output 'y' holds 8,388,609 bytes of text for this item; at most 8,388,608" in str(wrong)
+    rows = np.array([[most, b""], [most, b"a"]], object)
+    assert [type(found) for found in say(rows)] == [list, ResultTooLarge]

@@ -125,6 +125,7 @@ def fail_with(error: str, cause: str = "") -> Callable[[JSON], JSON]:
 def test_a_job_in_which_nothing_goes_wrong() -> None:
     execution = (job := Job(3)).run()
     assert states_of(execution) == [
+        "Started",
         "PlanJob", "Planned", "AnyWork", "PredictItems", "AggregateResults", "AnyWork", "JudgeJob", "Announce",
         "JobEnded", "JobSucceeded",
     ]  # fmt: skip
@@ -174,7 +175,7 @@ def test_two_rounds_with_a_wait_between() -> None:
 def test_a_duplicate_ends_at_once() -> None:
     execution = (job := Job(3, duplicate=True)).run()
     assert execution.output == {"job_id": "j", "duplicate": True}
-    assert states_of(execution) == ["PlanJob", "Planned", "DuplicateJob"]
+    assert states_of(execution) == ["Started", "PlanJob", "Planned", "DuplicateJob"]
     assert len(job.cloud.calls) == 1
 
 
@@ -182,12 +183,12 @@ def test_no_items() -> None:
     execution = Job(0).run()
     assert execution.status == "SUCCEEDED"
     assert execution.map_runs == []
-    assert states_of(execution)[2] == "AggregateResults"
+    assert states_of(execution)[3] == "AggregateResults"
 
 
 def test_a_probe_that_is_well_goes_on() -> None:
     execution = (job := Job(2, probe={"first": 8})).run()
-    assert states_of(execution)[2:5] == ["ProbeModel", "AnyWork", "PredictItems"]
+    assert states_of(execution)[3:6] == ["ProbeModel", "AnyWork", "PredictItems"]
     assert job.cloud.named("PredictBatch")[0] == {"job_id": "j", "probe": {"first": 8}}
 
 
@@ -208,7 +209,7 @@ def test_a_probe_that_dies_loads_the_model_alone(error: str) -> None:
     job = Job(2, probe={})
     job.probe = fail_with(error)
     execution = job.run()
-    assert states_of(execution)[2:6] == ["ProbeModel", "LoadModel", "AnyWork", "PredictItems"]
+    assert states_of(execution)[3:7] == ["ProbeModel", "LoadModel", "AnyWork", "PredictItems"]
     assert execution.status == "SUCCEEDED"
     assert job.cloud.named("PredictBatch")[1] == {"job_id": "j", "load_only": True}
 

@@ -19,6 +19,8 @@ from fanwise import limits
 from fanwise.commits import Walk, read_job, read_work, walk, write_work
 from fanwise.pricing import PRICES, billed_ms, cost_of
 from fanwise.records import Commit, Entry, Job, Part, Round, job_prefix
+from fanwise.redaction import redacted
+from fanwise.replays import read_summary, told_of_replays, write_summary
 from fanwise.storage import Location, Storage
 
 FINAL_ERRORS = ("ModelError", "ItemsChanged")  # of children: no further round would go better
@@ -33,16 +35,16 @@ def aggregate_results(
 ) -> dict[str, Any]:
     """Account for a round and answer with the next `records.Round`, or with the last one and its summary.
 
-    `event` is the Round that has run, with `map_run` (what the Map answered) or `stop` (why there was none:
-    `{"Error", "Cause"}`). Raises `StoreUnavailable`.
+    `event` is the Round that has run, with `map_run` (what the Map answered) or `stop` (why there was none).
+    Raises `StoreUnavailable`.
     """
     before = msgspec.convert(event, Round)
     home = f"s3://{results_bucket}/{job_prefix(before.job_id)}"
     job = read_job(storage, home)
     ledger = walk(storage, home)
-    ran = bool(before.entries) and "stop" not in event
+    ran = bool(before.entries) and before.stop is None
     after = _account(before, job, ledger, read_work(storage, home, before.round) if ran else [])
-    reason = _reason_to_stop(event, before, after, storage)
+    reason = _reason_to_stop(event, before, after, job, storage)
     if ledger.left and reason is None:
         left = after.next_entries
         key = write_work(storage, home, before.round + 1, left)
@@ -64,8 +66,11 @@ def aggregate_results(
     summary = _summary(
         before, after, job, ledger, reason=reason, memory_mb=memory_mb, rounds=before.round + ran
     )
+    summary["replays"] = told_of_replays(storage, results_bucket, home)
     _remove_orphans(storage, home, ledger.commits)
-    storage.write(home + "summary.json", msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
+    write_summary(storage, home, summary)
+    if job.parent is not None:
+        _tell_parent(storage, results_bucket, job.parent)
     if summary["status"] == "FAILED":
         storage.delete(home + "_SUCCESS")  # an earlier execution's
     else:
@@ -76,11 +81,20 @@ def aggregate_results(
             entries=0,
             wait_s=0,
             decided=after.decided,
+            stop=None,
             probe=None,
             summary=summary,
             failures_uri=home + "failures/",
         )
     )
+
+
+def _tell_parent(storage: Storage, bucket: str, parent: str) -> None:
+    """Have the parent's summary tell of its replays as they are now."""
+    home = f"s3://{bucket}/{job_prefix(parent)}"
+    summary = read_summary(storage, home)
+    if summary is not None:
+        write_summary(storage, home, {**summary, "replays": told_of_replays(storage, bucket, home)})
 
 
 def _to_builtins(round_: Round) -> dict[str, Any]:
@@ -100,16 +114,16 @@ class _Accounted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _account(before: Round, job: Job, ledger: Walk, entries: Sequence[Entry]) -> _Accounted:
-    names = {entry.entry for entry in entries}
+    attempts = {entry.entry: entry.attempt for entry in entries}
     decided = job.total - sum(entry.count for entry in ledger.left)
     next_entries, unfinished = [], 0
     for entry in ledger.left:
-        if entry.entry in names:  # was tried, and nobody committed it
+        if entry.entry in attempts:  # was tried, and nobody committed it
             unfinished += 1
-            next_entries.append(msgspec.structs.replace(entry, attempt=entry.attempt + 1))
+            next_entries.append(msgspec.structs.replace(entry, attempt=attempts[entry.entry] + 1))
         else:
             next_entries.append(entry)
-    died = sum(1 for commit in ledger.commits if commit.died and commit.entry in names)
+    died = sum(1 for commit in ledger.commits if commit.died and commit.entry in attempts)
     got_somewhere = decided > before.decided or died > 0
     return _Accounted(
         decided=decided,
@@ -122,21 +136,22 @@ def _account(before: Round, job: Job, ledger: Walk, entries: Sequence[Entry]) ->
 
 
 def _reason_to_stop(
-    event: Mapping[str, Any], before: Round, after: _Accounted, storage: Storage
+    event: Mapping[str, Any], before: Round, after: _Accounted, job: Job, storage: Storage
 ) -> str | None:
     """Why no further round may run although work is left; None while one may."""
-    if stop := event.get("stop"):
-        return f"{stop.get('Error')}: {_message_of(stop.get('Cause'))}"
+    if before.stop is not None:
+        return f"{before.stop.get('Error')}: {_message_of(before.stop.get('Cause'))}"
     errors = _errors_of_children(event, storage) if after.unfinished else Counter()
     final = next((text for text in errors if text.startswith(tuple(f"{e}: " for e in FINAL_ERRORS))), None)
     if final:
         return final
-    if _most_died(after):
+    if _most_died(after.entries, after.died - job.suspects):
         return (
             f"{after.died} of {after.entries} invocations of round {before.round} died;"
             " give PredictBatch more memory or a longer timeout, or look at the model"
         )
-    last = after.stalled >= limits.MAX_STALLED_ROUNDS or before.round + 1 >= limits.MAX_ROUNDS
+    rounds = before.round + 1 - before.first_round
+    last = after.stalled >= limits.MAX_STALLED_ROUNDS or rounds >= limits.MAX_ROUNDS
     if last and after.next_entries:
         why = (
             "; ".join(f"{text} ({n} entries)" for text, n in errors.most_common(3)) or "no error was reported"
@@ -145,15 +160,16 @@ def _reason_to_stop(
     return None
 
 
-def _most_died(after: _Accounted) -> bool:
+def _most_died(entries: int, died: int) -> bool:
     """Whether cutting on would only find what is already clear: it is not single items that kill.
 
     A few entries may die together by chance, so the rule asks for more than half of eight or more, or for all
-    of four or more (one entry, cut in four, that dies in every part).
+    of four or more (one entry, cut in four, that dies in every part). `died` are those that no suspect of a replay
+    may have killed.
     """
-    if after.entries >= 8:
-        return after.died * 2 > after.entries
-    return after.entries >= limits.CUT_INTO and after.died == after.entries
+    if entries >= 8:
+        return died * 2 > entries
+    return entries >= limits.CUT_INTO and died == entries
 
 
 def _errors_of_children(event: Mapping[str, Any], storage: Storage) -> Counter[str]:
@@ -196,7 +212,7 @@ def _message_of(cause: str | None) -> str:
         message = str(msgspec.json.decode(cause or "")["errorMessage"])
     except (msgspec.DecodeError, KeyError, TypeError):
         message = cause or "no cause given"
-    return message[:_MAX_MESSAGE_CHARACTERS]
+    return redacted(message, _MAX_MESSAGE_CHARACTERS)
 
 
 def _parts(commits: Sequence[Commit]) -> tuple[list[Part], list[Part]]:
@@ -247,6 +263,8 @@ def _summary(
     return {
         "fanwise": fanwise.__version__,
         "job_id": job.job_id,
+        "execution": before.execution,
+        "parent": job.parent,
         "name": job.name,
         "status": status,
         "reason": reason if reason and status == "FAILED" else why,

@@ -5,15 +5,16 @@
     │   ├── ManifestError
     │   ├── ItemsFileError
     │   ├── BundleError          the model bundle, its contract or its digest
+    │   ├── JobError             a job that is not there, or is not in a state for what was asked
     │   └── LocationError        a URI that is malformed, or outside the buckets and mounts of this job
     ├── ItemError                one item's fault: becomes its dead letter, its neighbours are predicted
     │   ├── LineTooLong  NotUtf8  NotJson  NotAnObject  TooDeep  BadRow                  stage read
-    │   ├── BadId  BadUri  BadInputs                                                     stage parse
+    │   ├── BadId  BadUri  BadInputs  TooManyKeys                                        stage parse
     │   ├── NotFound  Forbidden  UnreadableObject                                        stage fetch
     │   ├── UndecodableImage  ImageTooLarge                                              stage decode
     │   ├── MissingInput  ShapeMismatch  NotANumber  NotText  NotFinite  OutOfRange      stage shape
     │   ├── PredictionFailed                                                             stage predict
-    │   └── NonFiniteResult  NotUtf8Result                                               stage result
+    │   └── NonFiniteResult  NotUtf8Result  ResultTooLarge                               stage result
     ├── ModelError               the model cannot be loaded, or rejects whatever it is given: stops the job
     ├── ItemsChanged             the items file is not the version that was planned
     └── StoreUnavailable         the store asked to wait, or did not answer: worth another attempt
@@ -24,9 +25,14 @@ that is not AWS's own is a class of this module (a test holds that).
 
 from typing import ClassVar
 
+from fanwise.redaction import redacted
+
 
 class FanwiseError(Exception):
-    """The root; never raised itself."""
+    """The root; never raised itself. Its message goes into logs and events, so secrets are cut out of it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class InputError(FanwiseError):
@@ -43,6 +49,10 @@ class ItemsFileError(InputError):
 
 class BundleError(InputError):
     """A model bundle that is missing, incomplete, changed since it was published, or whose contract is wrong."""
+
+
+class JobError(InputError):
+    """A job that is not there, or cannot be resumed or replayed as it is."""
 
 
 class LocationError(InputError):
@@ -105,6 +115,12 @@ class BadUri(ItemError):
 
 class BadInputs(ItemError):
     """`inputs` is not an object, or an item has neither `uri` nor `inputs`."""
+
+    stage = "parse"
+
+
+class TooManyKeys(ItemError):
+    """The item, or its `inputs`, has more keys than `limits.MAX_COLUMNS`."""
 
     stage = "parse"
 
@@ -189,6 +205,12 @@ class NonFiniteResult(ItemError):
 
 class NotUtf8Result(ItemError):
     """The model answered a string that is not UTF-8, so JSON cannot hold it."""
+
+    stage = "result"
+
+
+class ResultTooLarge(ItemError):
+    """The model answered with more values than `limits.MAX_RESULT_VALUES`, or more text than a line may have."""
 
     stage = "result"
 

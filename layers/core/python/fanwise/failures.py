@@ -17,6 +17,7 @@ from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
 from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, job_prefix
+from fanwise.redaction import redacted
 from fanwise.storage import Storage
 
 MAX_MESSAGE_CHARACTERS = 1000
@@ -106,4 +107,4 @@ def _message(error: str, cause: str) -> str:
     except msgspec.DecodeError:
         text = cause
     text = _REQUEST.sub("", text, count=1).strip()
-    return text.splitlines()[0][:MAX_MESSAGE_CHARACTERS] if text else error
+    return redacted(text.splitlines()[0], MAX_MESSAGE_CHARACTERS) if text else error

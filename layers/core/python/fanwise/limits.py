@@ -4,6 +4,9 @@
 MAX_LINE_BYTES = 8 * 1024 * 1024  # also what a Distributed Map reads of one item (input-output-itemreader)
 MAX_NESTING = 64
 MAX_CSV_HEADER_BYTES = 10 * 1024  # input-output-itemreader
+# Of a CSV header, of model.json's `columns`, of the keys of an item and of its `inputs`. Each value is an object
+# of 140 bytes until its item is predicted, and an entry of 256 items is held whole: 72 MB. More belongs in arrays.
+MAX_COLUMNS = 2_000
 MAX_MANIFEST_BYTES = 1024 * 1024
 MIN_BATCH_SIZE, MAX_BATCH_SIZE = 1, 100_000
 MIN_CONCURRENCY, MAX_CONCURRENCY = 1, 10_000  # Step Functions' hard cap (state-map-distributed)
@@ -13,6 +16,11 @@ DEFAULT_BATCH_SIZE = 256  # without a profile
 # Images.
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_IMAGE_PIXELS = 64 * 1024 * 1024
+
+# Values (numbers, texts, labels) that a prediction may hold. Of up to 25 bytes each, they are a line of less than
+# MAX_LINE_BYTES, which everything that reads lines can read; in memory 10 MB an item, of which a mini-batch has up
+# to 32.
+MAX_RESULT_VALUES = 300_000
 
 # One invocation.
 VCPU_MB = 1769  # of memory make one vCPU (configuration-memory)

@@ -21,9 +21,8 @@ EXPRESS_STEP_MS = 100  # duration is rounded up to it
 S3_USD_PER_PUT = 0.005 / 1e3
 S3_USD_PER_GET = 0.0004 / 1e3
 
-TRANSITIONS_OF_A_JOB = (
-    9  # start, PlanJob, Planned, AnyWork (the last), JudgeJob, Announce, JobEnded, JobSucceeded, end
-)
+# Start, Started, PlanJob, Planned, AnyWork (the last), JudgeJob, Announce, JobEnded, JobSucceeded, end.
+TRANSITIONS_OF_A_JOB = 10
 TRANSITIONS_OF_A_ROUND = 3  # AnyWork, PredictItems, AggregateResults
 
 

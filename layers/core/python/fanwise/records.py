@@ -4,7 +4,8 @@
 s3://RESULTS/jobs/JOB_ID/
   claim.json  job.json  work/0.jsonl …  [items.jsonl]
   commits/ENTRY.json  predictions/….jsonl  failures/….jsonl  map-run/…
-  parts.jsonl  summary.json  _SUCCESS
+  parts.jsonl  summary.json  _SUCCESS  [replays/NUMBER-JOB_ID.json]
+s3://RESULTS/executions/NAME.json      which job an execution has
 ```
 """
 
@@ -29,7 +30,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The items file, pinned. `base` is what relative URIs are relative to, with its last slash."""
+    """The items file, pinned. `base` is what relative URIs are relative to, with its last slash.
+
+    `readable` are the prefixes (`s3://bucket/prefix/`) that items may point at, as they were when the job was
+    planned; nothing, until a plan pins them.
+    """
 
     uri: str
     kind: Literal["jsonl", "csv"]
@@ -38,6 +43,7 @@ class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
     version_id: str | None = None
     columns: tuple[str, ...] | None = None  # the CSV header
     base: str
+    readable: tuple[str, ...] = ()
 
     def pin(self) -> ObjectInfo:
         """The version that was planned, as the store pins it."""
@@ -79,7 +85,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """job.json: the plan. Everything that an invocation needs beside its entry."""
+    """job.json: the plan. Everything that an invocation needs beside its entry.
+
+    `parent` is the job whose dead letters are the items of this one, a replay; `suspects` how many of them had
+    killed their process alone, and may do so again.
+    """
 
     job_id: str
     name: str | None
@@ -92,6 +102,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tolerated_failure_percentage: float
     total: int
     entries: int
+    parent: str | None = None
+    suspects: int = 0
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +112,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     execution: str
     started_at: str
+
+
+class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """executions/NAME.json: the job that an execution has, for whoever hears that the execution ended."""
+
+    job_id: str
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,8 +178,10 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     PlanJob and AggregateResults answer with it. `entries` is 0 when nothing is left to do; then AggregateResults
     has put `summary` there. `decided` counts the items that have become a prediction or a dead letter so far,
-    `decided_before` those that had when this execution began (a resume); `stalled` the rounds in a row that
-    decided nothing; `unfinished` the tries so far that left no commit.
+    `decided_before` those that had when this execution began (a resume), which was with round `first_round`;
+    `stalled` the rounds in a row that decided nothing; `unfinished` the tries so far that left no commit. `stop`
+    is why no further round may run, as Step Functions has it (`{"Error", "Cause"}`). With `closes` this execution
+    accounts for another one, `execution`, which died or was stopped.
     """
 
     job_id: str
@@ -177,6 +197,9 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     execution: str
     decided_before: int = 0
     unfinished: int = 0
+    first_round: int = 0
+    stop: dict[str, str] | None = None
+    closes: bool = False
     probe: Entry | None = None
     summary: dict[str, Any] | None = None
     failures_uri: str | None = None
@@ -185,3 +208,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def job_prefix(job_id: str) -> str:
     """The key prefix of a job's home, with its last slash."""
     return f"jobs/{job_id}/"
+
+
+def execution_key(execution: str) -> str:
+    """The key of an execution's record, by its ARN."""
+    return f"executions/{execution.rpartition(':')[2]}.json"

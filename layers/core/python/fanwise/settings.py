@@ -13,6 +13,7 @@ RESULTS_BUCKET = "FANWISE_RESULTS_BUCKET"
 PREDICT_BATCH_TIMEOUT_S = "FANWISE_PREDICT_BATCH_TIMEOUT_S"
 PREDICT_BATCH_MEMORY_MB = "FANWISE_PREDICT_BATCH_MEMORY_MB"
 MOUNTS = "FANWISE_MOUNTS"
+READABLE = "FANWISE_READABLE"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 
@@ -47,6 +48,11 @@ def model_bucket() -> str:
 def results_bucket() -> str:
     """The bucket that jobs are kept in."""
     return _required(RESULTS_BUCKET)
+
+
+def readable() -> tuple[str, ...]:
+    """S3 ARNs of the objects that items may point at (`fanwise.items.readable`); parts left empty are skipped."""
+    return tuple(arn for part in _required(READABLE).split(",") if (arn := part.strip()))
 
 
 def predict_batch_timeout_s() -> float:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
@@ -34,6 +35,7 @@ from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig
 
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 MAX_KEY_BYTES = 1024  # of an S3 key (object-keys)
@@ -74,11 +76,18 @@ class ObjectInfo:
     version_id: str | None = None
 
 
+class Body(NamedTuple):
+    """What came of a read, and `size_bytes`, how much there was to come: less where the end of the object is."""
+
+    data: bytes
+    size_bytes: int
+
+
 class Backend(Protocol):
     """One bucket."""
 
     def head(self, key: str) -> ObjectInfo: ...
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes: ...
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body: ...
     def write(self, key: str, body: bytes) -> None: ...
     def create(self, key: str, body: bytes) -> bool: ...
     def list(self, prefix: str) -> Iterator[ObjectInfo]: ...
@@ -120,7 +129,7 @@ class Storage:
                 )
             if not _BUCKET.fullmatch(location.bucket):
                 raise LocationError(f"{uri}: no bucket is called {location.bucket!r}")
-            backend = self._backends[location.bucket] = ObstoreBackend(S3Store(location.bucket))
+            backend = self._backends[location.bucket] = ObstoreBackend(_s3(location.bucket))
         return backend, location.key
 
     def requests(self) -> Requests:
@@ -139,12 +148,15 @@ class Storage:
             return backend.head(key)
 
     def read(self, uri: str, start: int = 0, end: int | None = None, pin: ObjectInfo | None = None) -> bytes:
-        """Bytes [start, end) of an object; with `pin` of that version, else (gone, too) raises `ItemsChanged`."""
+        """Bytes [start, end) of an object, or what there is of them; never less, which is `StoreUnavailable`.
+
+        With `pin`, of that version, else (gone, too) raises `ItemsChanged`.
+        """
         backend, key = self._at(uri)
         self._count(gets=1)
         with _naming(uri):
             try:
-                return backend.read(key, start, end, pin)
+                return _whole(backend.read(key, start, end, pin))
             except FileNotFoundError as error:
                 if pin is None:
                     raise
@@ -182,7 +194,7 @@ class Storage:
                 uncertain = error
             self._count(gets=1)
             try:
-                return backend.read(key, 0, None, None)
+                return _whole(backend.read(key, 0, None, None))
             except FileNotFoundError:
                 raise uncertain from None  # of a 409 too: the rival that was writing has failed
 
@@ -198,6 +210,13 @@ class Storage:
         backend, key = self._at(uri)
         with _naming(uri):
             backend.delete(key)
+
+
+def _whole(body: Body) -> bytes:
+    """The bytes of a read. Cut short on the way, they would be taken for an object that is broken itself."""
+    if len(body.data) < body.size_bytes:
+        raise StoreUnavailable(f"gave {len(body.data):,} of {body.size_bytes:,} bytes; try again")
+    return body.data
 
 
 @contextmanager
@@ -219,6 +238,25 @@ def _naming(uri: str) -> Iterator[None]:
         raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
     except BaseError as error:
         raise StoreUnavailable(f"{uri}: {str(error).splitlines()[0]}") from error
+
+
+# Step Functions tries an invocation again, with jitter and a backoff of its own, so what S3 does not give soon is
+# better told than waited for: by itself obstore would try ten times in three minutes, longer than a function has.
+# Two retries are for what passes at once (a dropped connection, a lone 503). A connection is made in milliseconds
+# within a Region; a request, its body with it, is at most tens of MB; and that and the retries before it, together
+# 90 s, end before PredictBatch's timeout of 120 s, so that a store which hangs is not taken for a poison item.
+_CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
+_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
+
+
+def _s3(bucket: str) -> S3Store:
+    """A bucket of S3, or of an endpoint that AWS_ENDPOINT names."""
+    client = _CLIENT.copy()
+    if (
+        os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
+    ):  # which obstore reads only where it is told nothing
+        client["allow_http"] = True
+    return S3Store(bucket, client_options=client, retry_config=_RETRIES)
 
 
 class ObstoreBackend:
@@ -250,9 +288,9 @@ class ObstoreBackend:
             meta = self._store.head(key)
         return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["version"])
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         if end is not None and end <= start:
-            return b""
+            return Body(b"", 0)
         if len(key.encode()) > MAX_KEY_BYTES:  # which S3 answers with 400, as if it were to be tried again
             raise FileNotFoundError(key)
         options: GetOptions = {}
@@ -265,7 +303,9 @@ class ObstoreBackend:
         elif pin is not None:
             options["if_match"] = pin.etag
         with self._translated():
-            return bytes(self._store.get(key, options=options).bytes())
+            got = self._store.get(key, options=options)
+            first, last = got.range  # as far as the object goes
+            return Body(bytes(got.bytes()), last - first)
 
     def write(self, key: str, body: bytes) -> None:
         with self._translated():
@@ -311,7 +351,9 @@ class FolderBackend:
             raise LocationError("a key of a mounted folder has no empty, '.' or '..' part")
         path = os.path.realpath(os.path.join(self._root, key))
         if not path.startswith(self._root.rstrip("/") + "/"):
-            raise LocationError("leads out of the mounted folder (a symlink?)")
+            raise LocationError(
+                "leads out of the mounted folder (a symlink?); copy the file, or mount its folder by --root"
+            )
         return path
 
     def _path_to_write(self, key: str) -> str:
@@ -343,12 +385,13 @@ class FolderBackend:
         with self._open(key) as (_, info):
             return info
 
-    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+    def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         with self._open(key) as (file, info):
             if pin is not None and pin.etag != info.etag:
                 raise ItemsChanged(key)
             file.seek(start)
-            return file.read(-1 if end is None else max(end - start, 0))
+            last = info.size_bytes if end is None else min(end, info.size_bytes)
+            return Body(file.read(-1 if end is None else max(end - start, 0)), max(last - start, 0))
 
     def _temporary(self, path: str, body: bytes) -> str:
         handle, name = tempfile.mkstemp(prefix=".writing-", dir=os.path.dirname(path))

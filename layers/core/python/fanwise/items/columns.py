@@ -13,7 +13,7 @@ import msgspec
 from fanwise.errors import BadRow, ItemsFileError, TooDeep
 from fanwise.items.lines import split_records
 from fanwise.items.nesting import is_deeper_than
-from fanwise.limits import MAX_CSV_HEADER_BYTES, MAX_LINE_BYTES, MAX_NESTING
+from fanwise.limits import MAX_COLUMNS, MAX_CSV_HEADER_BYTES, MAX_LINE_BYTES, MAX_NESTING
 from fanwise.records import Kind
 
 csv.field_size_limit(MAX_LINE_BYTES)  # the module's own default of 128 KiB is for the process as a whole
@@ -58,6 +58,11 @@ def read_header(beginning: bytes, uri: str, *, is_whole_file: bool) -> tuple[tup
 
 def check_columns(columns: Sequence[str], uri: str, kinds: Mapping[str, Kind]) -> None:
     """Raises `ItemsFileError` for a header that no row could be an item with, or whose names are not clear."""
+    if len(columns) > MAX_COLUMNS:
+        raise ItemsFileError(
+            f"{uri}, header: {len(columns):,} columns; at most {MAX_COLUMNS:,}: put numbers that belong together"
+            f" into one column, as [1, 2, 3]"
+        )
     for number, name in enumerate(columns, 1):
         if not name.strip():
             raise ItemsFileError(f"{uri}, header: column {number} has no name; name it or remove it")

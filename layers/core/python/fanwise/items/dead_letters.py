@@ -10,7 +10,7 @@ import msgspec
 
 from fanwise.errors import BadUri, ItemError
 from fanwise.items.lines import Record
-from fanwise.items.parsing import Fields, Item, Kinds, item_of, read_fields
+from fanwise.items.parsing import Fields, Item, Kinds, is_data, item_of, read_fields
 from fanwise.items.uris import absolute_uri
 from fanwise.limits import RAW_KEPT_BYTES
 from fanwise.records import Failure, ItemsSource
@@ -60,7 +60,8 @@ def _as_it_came(fields: Fields, index: int, base: str) -> dict[str, object]:
     line: dict[str, object] = {"index": index, "id": index if fields.id is None else fields.id}
     if fields.uri is not None:
         try:
-            line["uri"] = absolute_uri(msgspec.json.decode(fields.uri, type=str), base)
+            given = msgspec.json.decode(fields.uri, type=str)
+            line["uri"] = given if is_data(given) else absolute_uri(given, base)
         except (BadUri, msgspec.DecodeError):
             line["uri"] = fields.uri
     if fields.inputs is not None:

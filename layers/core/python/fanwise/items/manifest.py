@@ -30,11 +30,7 @@ def read_manifest(given: bytes | Mapping[str, Any], where: str, base: str | None
     for key in ("items", "model"):
         if key not in values:
             raise ManifestError(f'{where}: "{key}" is missing; a manifest names "items" and "model"')
-    for key, check in _CHECKS.items():
-        if key in values:
-            wanted = check(values[key])
-            if wanted:
-                _refuse(where, key, values[key], wanted)
+    check_values(values, where)
     return msgspec.convert({**values, "items": _items(values["items"], where, base)}, Manifest)
 
 
@@ -45,6 +41,15 @@ def check_keys(values: Mapping[str, Any], known: tuple[str, ...], where: str) ->
             near = difflib.get_close_matches(str(key), known, 1)
             remedy = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
             raise ManifestError(f'{where}: unknown key "{_printable(str(key))}"; {remedy}')
+
+
+def check_values(values: Mapping[str, Any], where: str) -> None:
+    """Raises `ManifestError` for a value that a manifest could not have under its key."""
+    for key, check in _CHECKS.items():
+        if key in values:
+            wanted = check(values[key])
+            if wanted:
+                _refuse(where, key, values[key], wanted)
 
 
 def _refuse(where: str, key: str, value: object, wanted: str) -> NoReturn:

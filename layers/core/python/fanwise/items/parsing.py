@@ -10,12 +10,23 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from fanwise.errors import BadId, BadInputs, BadUri, LineTooLong, NotAnObject, NotJson, NotUtf8, TooDeep
+from fanwise.errors import (
+    BadId,
+    BadInputs,
+    BadUri,
+    LineTooLong,
+    NotAnObject,
+    NotJson,
+    NotUtf8,
+    TooDeep,
+    TooManyKeys,
+)
 from fanwise.items.columns import fields_of_row
 from fanwise.items.lines import Record
 from fanwise.items.nesting import is_deeper_than
+from fanwise.items.readable import Readable, why_not_readable
 from fanwise.items.uris import absolute_uri
-from fanwise.limits import MAX_LINE_BYTES, MAX_NESTING
+from fanwise.limits import MAX_COLUMNS, MAX_LINE_BYTES, MAX_NESTING
 from fanwise.records import ItemsSource
 
 Kinds = Mapping[str, Literal["image", "number", "text"]]
@@ -44,7 +55,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to predict. `id`, `uri_given` and `carried` are as they came in; `uri` is absolute.
 
     `inputs` are the values by name; images among them that are URIs are absolute too. `base` is the folder that
-    the item's relative names stand in.
+    the item's relative names stand in, `readable` what it may point at.
     """
 
     index: int
@@ -55,10 +66,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, msgspec.Raw]
     carried: dict[str, msgspec.Raw]
     base: str
+    readable: Readable
 
     def resolve(self, uri: str) -> str:
         """A URI that the item gives as the absolute one it stands for; raises `BadUri`."""
-        return absolute_uri(uri, self.base)
+        return _resolved(uri, self.base, self.readable)
 
 
 def parse_record(record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
@@ -122,19 +134,32 @@ def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson | Too
 
 def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
     """The item that a record's values make. Raises the `ItemError`s of the stage parse."""
+    _check_keys(fields.carried, "the item")
     _check_id(fields.id)
     if fields.uri is None and fields.inputs is None:
+        if "raw" in fields.carried:
+            raise BadInputs(
+                'the item is a line that could not be read ("raw"); mend it, and run it as an item'
+            )
         raise BadInputs('the item has neither "uri" nor "inputs", so there is nothing to predict from')
     return Item(
         index=index,
         line=record.line,
         id=fields.id,
         uri_given=fields.uri,
-        uri=None if fields.uri is None else _uri(fields.uri, source.base),
-        inputs={} if fields.inputs is None else _inputs(fields.inputs, source.base, kinds),
+        uri=None if fields.uri is None else _uri(fields.uri, source),
+        inputs={} if fields.inputs is None else _inputs(fields.inputs, source, kinds),
         carried=fields.carried,
         base=source.base,
+        readable=source.readable,
     )
+
+
+def _check_keys(values: Mapping[str, msgspec.Raw], what: str) -> None:
+    if len(values) > MAX_COLUMNS:
+        raise TooManyKeys(
+            f"{what} has {len(values):,} keys; at most {MAX_COLUMNS:,}: put what belongs together into one array"
+        )
 
 
 def _check_id(raw: msgspec.Raw | None) -> None:
@@ -143,24 +168,39 @@ def _check_id(raw: msgspec.Raw | None) -> None:
     raise BadId(f'"id" is {_shown(raw)}; text or a whole number, or leave it out')
 
 
-def _uri(raw: msgspec.Raw, base: str) -> str:
+def _uri(raw: msgspec.Raw, source: ItemsSource) -> str:
     given = _text(raw)
     if given is None:
         raise BadUri(f'"uri" is {_shown(raw)}; text, or leave it out')
-    if given[:5].lower() == "data:":
+    if is_data(given):
         raise BadUri('"uri" is a data: URI; put it under "inputs", by the name of the input')
-    return absolute_uri(given, base)
+    return _resolved(given, source.base, source.readable)
 
 
-def _inputs(raw: msgspec.Raw, base: str, kinds: Kinds) -> dict[str, msgspec.Raw]:
+def is_data(uri: str) -> bool:
+    """Whether it is a `data:` URI (RFC 2397), which carries its bytes and points at nothing."""
+    return uri[:5].lower() == "data:"
+
+
+def _resolved(given: str, base: str, readable: Readable) -> str:
+    uri = absolute_uri(given, base)
+    why = why_not_readable(uri, readable)
+    if why is not None:
+        raise BadUri(why)
+    return uri
+
+
+def _inputs(raw: msgspec.Raw, source: ItemsSource, kinds: Kinds) -> dict[str, msgspec.Raw]:
     if not bytes(raw).startswith(b"{"):
         raise BadInputs(f'"inputs" is {_shown(raw)}; an object of values by the name of the input')
     inputs = _object_decoder.decode(raw)
+    _check_keys(inputs, '"inputs"')
     for name, value in inputs.items():
         if kinds.get(name) == "image":
             given = _text(value)
-            if given is not None and given[:5].lower() != "data:":
-                inputs[name] = msgspec.Raw(msgspec.json.encode(absolute_uri(given, base)))
+            if given is not None and not is_data(given):
+                uri = _resolved(given, source.base, source.readable)
+                inputs[name] = msgspec.Raw(msgspec.json.encode(uri))
     return inputs
 
 

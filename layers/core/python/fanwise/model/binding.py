@@ -5,10 +5,13 @@ check a bundle without TensorFlow.
 """
 
 from collections.abc import Mapping
+from math import prod
 from typing import NamedTuple
 
 from fanwise.errors import BundleError
+from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.contract import (
+    DEFAULT_TOP_K,
     Contract,
     ImageInput,
     InputContract,
@@ -93,7 +96,33 @@ def bind(contract: Contract, signature: Signature, labels: Mapping[str, tuple[st
         outputs[name] = BoundOutput(written_as, output, names)
     if not outputs:
         raise BundleError("model.json: every output is dropped, so nothing would be predicted; keep one")
+    too_large = why_too_large(outputs, {name: _least_row(signature.outputs[name]) for name in outputs})
+    if too_large is not None:
+        raise BundleError(too_large)
     return Bound(inputs, outputs)
+
+
+def why_too_large(outputs: Mapping[str, BoundOutput], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Why a prediction of outputs with these shapes (of one item) holds too much; None where it does not."""
+    held = sum(_values(outputs[name].contract, shape) for name, shape in shapes.items())
+    if held <= MAX_RESULT_VALUES:
+        return None
+    return (
+        f"a prediction would hold {held:,} values; at most {MAX_RESULT_VALUES:,}:"
+        f' in model.json "keep" top_k or argmax of scores, "drop" an output, or export a model with smaller ones'
+    )
+
+
+def _least_row(spec: TensorSpec) -> tuple[int, ...]:
+    """The shape of a row, where sizes that are left open may be 1."""
+    return tuple(1 if size is None else size for size in spec.row_shape or ())
+
+
+def _values(contract: OutputContract, shape: tuple[int, ...]) -> int:
+    """How many values of an output a prediction holds; of scores, a label and a number each."""
+    if contract.keep == "raw":
+        return prod(shape)
+    return 2 * (1 if contract.keep == "argmax" else min(contract.k or DEFAULT_TOP_K, prod(shape)))
 
 
 def mini_batch(signature: Signature, bound: Bound) -> int:

@@ -192,7 +192,12 @@ def _is_whole(target: Path, wanted: str) -> bool:
         digest = read_digest((target / DIGEST_FILE).read_bytes(), DIGEST_FILE)
     except (OSError, BundleError):
         return False
-    return digest.digest == wanted and damaged(target, digest, needed(digest)) is None
+    names = needed(digest)
+    there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    # Nothing else: a model.json that nobody published would be read.
+    return (
+        digest.digest == wanted and there == {*names, DIGEST_FILE} and damaged(target, digest, names) is None
+    )
 
 
 def _download(storage: Storage, ref: ModelRef, target: Path) -> None:

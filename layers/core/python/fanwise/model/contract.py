@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from fanwise.errors import BundleError
+from fanwise.limits import MAX_COLUMNS
 from fanwise.model.signature import TensorSpec
 from fanwise.records import Kind
 
@@ -182,6 +183,13 @@ def _read_input(found: Any, where: str, place: str) -> InputContract:
     if isinstance(contract, NumberInput) and contract.columns is not None:
         if not contract.columns or len(set(contract.columns)) < len(contract.columns):
             _refuse(where, place, '"columns" must name at least one column, and none of them twice')
+        if len(contract.columns) > MAX_COLUMNS:
+            _refuse(
+                where,
+                place,
+                f'"columns" names {len(contract.columns):,}; at most {MAX_COLUMNS:,}: without "columns", an item'
+                f" gives the input as one array",
+            )
         if contract.from_ is not None:
             _refuse(
                 where, place, '"from" and "columns" exclude each other; "columns" says where values are from'

@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fanwise.errors import BundleError, ItemError, ModelError, PredictionFailed
+from fanwise.errors import BundleError, ItemError, ModelError, PredictionFailed, ResultTooLarge
 from fanwise.model import runtime as runtimes
 from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound, bind, mini_batch, read_labels, row_shape
+from fanwise.model.binding import Bound, bind, mini_batch, read_labels, row_shape, why_too_large
 from fanwise.model.contract import Contract, ImageInput, read_contract
 from fanwise.model.inputs import Item, check_uri_is_for_one, encoder
 from fanwise.model.outputs import answers, failed
@@ -108,6 +108,10 @@ class Model:
 
     def _predictions(self, rows: Sequence[Row]) -> list[dict[str, object] | ItemError]:
         tensors = self._compute(rows)
+        shapes = {name: tensors[name].shape[1:] for name in self._bound.outputs}
+        too_large = why_too_large(self._bound.outputs, shapes)
+        if too_large is not None:  # before a value of it becomes an object of its own
+            return [ResultTooLarge(too_large) for _ in rows]
         columns = {
             output.written_as: answers(name, output, tensors[name][: len(rows)])
             for name, output in self._bound.outputs.items()

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanwise.errors import ItemError, NonFiniteResult, NotUtf8Result
+from fanwise.errors import ItemError, NonFiniteResult, NotUtf8Result, ResultTooLarge
+from fanwise.limits import MAX_LINE_BYTES
 from fanwise.model.binding import BoundOutput
 from fanwise.model.contract import DEFAULT_TOP_K
 from fanwise.model.decimals import shortest
@@ -16,7 +17,8 @@ def answers(name: str, output: BoundOutput, tensor: NDArray[Any]) -> list[object
     """What output `name` says of each row of `tensor`, (rows, …): something msgspec encodes, or an `ItemError`.
 
     raw: nested arrays of numbers, bools or text; top_k: the best `k`, best first, equal scores by index; argmax:
-    the best. `NonFiniteResult` for a row with NaN or infinity in it, `NotUtf8Result` for bytes that are no text.
+    the best. `NonFiniteResult` for a row with NaN or infinity in it, `NotUtf8Result` for bytes that are no text,
+    `ResultTooLarge` for more of them than a line may have.
     """
     if tensor.dtype.kind == "O":
         return [_texts(name, row) for row in tensor]
@@ -68,6 +70,12 @@ def _labelled(
 
 def _texts(name: str, row: Any) -> object:
     """A row of strings, as nested arrays of text."""
+    size_bytes = sum(len(value) for value in np.ravel(row))
+    if size_bytes > MAX_LINE_BYTES:
+        return ResultTooLarge(
+            f"output {name!r} holds {size_bytes:,} bytes of text for this item; at most {MAX_LINE_BYTES:,}:"
+            f' "drop" it in model.json, or export the model with a shorter one'
+        )
     try:
         return _text(row.tolist() if isinstance(row, np.ndarray) else row)
     except UnicodeDecodeError as error:

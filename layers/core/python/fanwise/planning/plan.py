@@ -1,7 +1,9 @@
 """PlanJob: pin items and model, derive the job's id, claim it, cut entries into `work/0.jsonl`.
 
 Every step may be tried again after dying at any line: the id is derived, the claim knows its execution, the plan's
-bytes are the same again, and `job.json` is written last, so that where it is, the plan is whole.
+bytes are the same again, and `job.json` is written last, so that where it is, the plan is whole. A job that is
+there may be gone on with (`resume`), its dead letters tried again (`replay`), or an execution of it accounted for
+(`ended`).
 """
 
 import hashlib
@@ -14,30 +16,27 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fanwise import limits
-from fanwise.commits import read_job, read_work, walk, work_key, write_work
+from fanwise.commits import work_key
+from fanwise.errors import ManifestError
 from fanwise.items.columns import check_columns
 from fanwise.items.cutting import cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.lines import bytes_to_read
+from fanwise.items.readable import Readable, check_readable
 from fanwise.model import bundle
-from fanwise.planning.source import PinnedItems, pin_items, pin_items_of_folder
-from fanwise.planning.start import Start, read_start
-from fanwise.records import Claim, Entry, ItemsSource, Job, ModelRef, Round, job_prefix
+from fanwise.planning.claim import PlanEvent, claim, home_of, planned
+from fanwise.planning.ended import close_execution
+from fanwise.planning.replay import SLUG_CHARACTERS, derive_replay_id, find_replayed, write_dead_letters
+from fanwise.planning.resume import resume_job, round_of_the_rest
+from fanwise.planning.source import PinnedItems, pin_items, pin_written_items
+from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
+from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round
+from fanwise.replays import register_replay
 from fanwise.storage import Location, Storage
 
-_SLUG_CHARACTERS = 40
 _FIRST_ENTRY_BYTES = 4096  # more than one line of a work file
 
 _encoder = msgspec.json.Encoder()
-_work_file = re.compile(r"work/(\d+)\.jsonl$")
-
-
-class PlanEvent(msgspec.Struct, frozen=True):
-    """What the definition hands to PlanJob; `start` is the execution's input."""
-
-    execution: str
-    started_at: str
-    start: Any
 
 
 class PinnedJob(NamedTuple):
@@ -49,21 +48,24 @@ class PinnedJob(NamedTuple):
     job_id: str
 
 
-def pin_job(given: object, storage: Storage, *, model_bucket: str) -> PinnedJob:
+def pin_job(given: object, storage: Storage, *, model_bucket: str, readable: Readable) -> PinnedJob:
     """Pin what an execution's input names; nothing is written.
 
-    Raises the `InputError`s, `StoreUnavailable`.
+    `readable` is what its manifest, items file and items may be. Raises the `InputError`s, `StoreUnavailable`.
     """
-    start = read_start(given, storage)
-    items = pin_items(storage, start.manifest.items)
-    model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime)
-    if items.source is not None and items.source.columns is not None:
-        check_columns(items.source.columns, items.uri, model.kinds)
-    return PinnedJob(start, items, model, derive_job_id(start, items, model))
+    start = read_start(given, storage, readable)
+    if not isinstance(start, Start):
+        raise ManifestError("the execution's input names no manifest")
+    return _pinned(start, storage, model_bucket, readable)
 
 
 def plan_job(
-    event: Mapping[str, Any], storage: Storage, *, model_bucket: str, results_bucket: str
+    event: Mapping[str, Any],
+    storage: Storage,
+    *,
+    model_bucket: str,
+    results_bucket: str,
+    readable: Readable,
 ) -> dict[str, Any]:
     """Plan a job and answer with its first `records.Round`, or with `{"duplicate": true, "job_id"}`.
 
@@ -71,23 +73,95 @@ def plan_job(
     `ItemsChanged`, `StoreUnavailable`.
     """
     asked = msgspec.convert(event, PlanEvent)
-    start, items, model, job_id = pin_job(asked.start, storage, model_bucket=model_bucket)
-    home = f"s3://{results_bucket}/{job_prefix(job_id)}"
-    if not _claim(
-        storage, home, Claim(job_id=job_id, execution=asked.execution, started_at=asked.started_at), start
-    ):
-        return {"duplicate": True, "job_id": job_id}
-    job = _planned(storage, home)
-    if job is not None and start.resume:
-        return _answer(_round_of_the_rest(storage, home, job, asked, start))
-    if job is None:
-        job = _plan(storage, home, job_id, start, items, model)
-    return _answer(_first_round(storage, home, job, asked))
+    match read_start(asked.start, storage, readable):
+        case Ended() as ended:
+            return close_execution(ended, storage, results_bucket)
+        case Resume() as resume:
+            return _answer(resume_job(resume, asked, storage, results_bucket))
+        case Replay() as replay:
+            return _replayed(replay, asked, storage, model_bucket, results_bucket, readable)
+        case start:
+            pinned = _pinned(start, storage, model_bucket, readable)
+            return _started(pinned, asked, storage, results_bucket, readable)
 
 
 def _answer(round_: Round) -> dict[str, Any]:
     answer: dict[str, Any] = msgspec.to_builtins(round_)
     return answer
+
+
+def _pinned(start: Start, storage: Storage, model_bucket: str, readable: Readable) -> PinnedJob:
+    check_readable(start.manifest.items, readable)
+    items = pin_items(storage, start.manifest.items)
+    model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime)
+    if items.source is not None and items.source.columns is not None:
+        check_columns(items.source.columns, items.uri, model.kinds)
+    return PinnedJob(start, items, model, derive_job_id(start, items, model))
+
+
+def _started(
+    pinned: PinnedJob, asked: PlanEvent, storage: Storage, bucket: str, readable: Readable
+) -> dict[str, Any]:
+    start, items, model, job_id = pinned
+    if not claim(storage, bucket, job_id, asked, take_over=start.resume):
+        return {"duplicate": True, "job_id": job_id}
+    home = home_of(bucket, job_id)
+    job = planned(storage, home)
+    if job is not None and start.resume:
+        return _answer(round_of_the_rest(storage, home, job, asked, start.manifest.max_concurrency))
+    if job is None:
+        manifest = start.manifest
+        source = items.source or _source_of_folder(storage, home, items)
+        batch_size = limits.DEFAULT_BATCH_SIZE if manifest.batch_size == "auto" else manifest.batch_size
+        job = Job(
+            job_id=job_id,
+            name=manifest.name,
+            scheduled_time=start.scheduled_time,
+            items=msgspec.structs.replace(source, readable=readable),
+            items_uri=items.uri,
+            model=model,
+            batch_size=batch_size,
+            max_concurrency=manifest.max_concurrency,
+            tolerated_failure_percentage=manifest.tolerated_failure_percentage,
+            total=0,
+            entries=0,
+        )
+        job = _cut(storage, home, job, items.begin, items.first_line)
+    return _answer(_first_round(storage, home, job, asked))
+
+
+def _replayed(
+    replay: Replay, asked: PlanEvent, storage: Storage, model_bucket: str, bucket: str, readable: Readable
+) -> dict[str, Any]:
+    """The dead letters of a job as a job of their own, linked to its parent when its plan is whole."""
+    replayed = find_replayed(replay, asked, storage, bucket)
+    parent = replayed.parent
+    model = parent.model
+    if replay.model is not None:
+        model = bundle.resolve(storage, model_bucket, replay.model)
+    job_id = derive_replay_id(replayed, model.digest, model.runtime)
+    if not claim(storage, bucket, job_id, asked, take_over=replay.resume):
+        return {"duplicate": True, "job_id": job_id}
+    home = home_of(bucket, job_id)
+    job = planned(storage, home)
+    if job is None:
+        items_uri = home + "items.jsonl"
+        suspects = write_dead_letters(replayed, storage, bucket, items_uri)
+        source = pin_written_items(storage, parent.items.base, items_uri)
+        job = msgspec.structs.replace(
+            parent,
+            job_id=job_id,
+            items=msgspec.structs.replace(source, readable=readable),
+            items_uri=items_uri,
+            model=model,
+            batch_size=replay.batch_size or parent.batch_size,
+            max_concurrency=replay.max_concurrency or parent.max_concurrency,
+            parent=parent.job_id,
+            suspects=suspects,
+        )
+        job = _cut(storage, home, job, 0, 1)
+    register_replay(storage, home_of(bucket, parent.job_id), replayed.number, job_id)
+    return _answer(_first_round(storage, home, job, asked))
 
 
 def derive_job_id(start: Start, items: PinnedItems, model: ModelRef) -> str:
@@ -108,53 +182,21 @@ def derive_job_id(start: Start, items: PinnedItems, model: ModelRef) -> str:
     )
     digest = hashlib.sha256(_encoder.encode(identity)).hexdigest()
     readable = manifest.name or PurePosixPath(items.uri.rstrip("/")).stem
-    slug = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")[:_SLUG_CHARACTERS].strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")[:SLUG_CHARACTERS].strip("-")
     return f"{slug or 'job'}-{digest[:16]}"
 
 
-def _claim(storage: Storage, home: str, claim: Claim, start: Start) -> bool:
-    """Take the job for this execution, for good; False where another has it. A resume takes it over."""
-    body = _encoder.encode(claim)
-    winner = msgspec.json.decode(storage.create(home + "claim.json", body), type=Claim)
-    if winner.execution == claim.execution:
-        return True
-    if start.resume:
-        storage.write(home + "claim.json", body)
-    return start.resume
-
-
-def _planned(storage: Storage, home: str) -> Job | None:
-    try:
-        return read_job(storage, home)
-    except FileNotFoundError:
-        return None
-
-
-def _plan(storage: Storage, home: str, job_id: str, start: Start, items: PinnedItems, model: ModelRef) -> Job:
-    manifest = start.manifest
-    source = items.source or _source_of_folder(storage, home, items)
-    batch_size = limits.DEFAULT_BATCH_SIZE if manifest.batch_size == "auto" else manifest.batch_size
-    chunks = storage.stream(source.uri, source.pin(), start=items.begin)
+def _cut(storage: Storage, home: str, job: Job, begin: int, first_line: int) -> Job:
+    """Cut a job's items, from byte `begin` on, into entries; the plan is whole when `job.json` is there."""
+    chunks = storage.stream(job.items.uri, job.items.pin(), start=begin)
     work, entries, total = io.BytesIO(), 0, 0
-    for entry in cut_entries(chunks, source.kind, batch_size, start=items.begin, first_line=items.first_line):
+    for entry in cut_entries(chunks, job.items.kind, job.batch_size, start=begin, first_line=first_line):
         work.write(_encoder.encode(entry))
         work.write(b"\n")
         entries += 1
         total += entry.count
     storage.write(home + work_key(0), work.getvalue())
-    job = Job(
-        job_id=job_id,
-        name=manifest.name,
-        scheduled_time=start.scheduled_time,
-        items=source,
-        items_uri=items.uri,
-        model=model,
-        batch_size=batch_size,
-        max_concurrency=manifest.max_concurrency,
-        tolerated_failure_percentage=manifest.tolerated_failure_percentage,
-        total=total,
-        entries=entries,
-    )
+    job = msgspec.structs.replace(job, total=total, entries=entries)
     storage.write(home + "job.json", _encoder.encode(job))
     return job
 
@@ -163,10 +205,10 @@ def _source_of_folder(storage: Storage, home: str, items: PinnedItems) -> ItemsS
     """The folder's items, written into the job's home; what a try before this one wrote there is the same."""
     items_uri = home + "items.jsonl"
     try:
-        return pin_items_of_folder(storage, items.uri, items_uri)
+        return pin_written_items(storage, items.uri, items_uri)
     except FileNotFoundError:
         write_items_of_folder(storage, items.uri, items_uri, items.version)
-    return pin_items_of_folder(storage, items.uri, items_uri)
+    return pin_written_items(storage, items.uri, items_uri)
 
 
 def _first_round(storage: Storage, home: str, job: Job, asked: PlanEvent) -> Round:
@@ -195,37 +237,3 @@ def _probe(storage: Storage, home: str, job: Job) -> Entry:
         [data], job.items.kind, limits.PROBE_ITEMS, start=first.start, first_line=first.first_line
     )
     return msgspec.structs.replace(next(pieces), entry="probe")
-
-
-def _round_of_the_rest(storage: Storage, home: str, job: Job, asked: PlanEvent, start: Start) -> Round:
-    """What has no commit, as the next round that no execution has used."""
-    left = walk(storage, home).left
-    last = max(_rounds(storage, home))
-    attempts = {entry.entry: entry.attempt for entry in read_work(storage, home, last)}
-    entries = [_tried_again(entry, attempts.get(entry.entry)) for entry in left]
-    decided = job.total - sum(entry.count for entry in entries)
-    return Round(
-        job_id=job.job_id,
-        duplicate=False,
-        round=last + 1,
-        entries=len(entries),
-        work_key=Location.parse(home).key + write_work(storage, home, last + 1, entries),
-        max_concurrency=start.manifest.max_concurrency,
-        wait_s=0,
-        decided=decided,
-        stalled=0,
-        started_at=asked.started_at,
-        execution=asked.execution,
-        decided_before=decided,
-    )
-
-
-def _tried_again(entry: Entry, last_attempt: int | None) -> Entry:
-    """One attempt further, if the last round had the entry; else it has not been tried as it is."""
-    return entry if last_attempt is None else msgspec.structs.replace(entry, attempt=last_attempt + 1)
-
-
-def _rounds(storage: Storage, home: str) -> list[int]:
-    """The rounds that have a work file."""
-    found = (_work_file.search(info.key) for info in storage.list(home + "work/"))
-    return [int(match[1]) for match in found if match]

@@ -67,8 +67,8 @@ def pin_items(storage: Storage, uri: str) -> PinnedItems:
     return PinnedItems(uri, info.version_id or info.etag, source, begin, first_line)
 
 
-def pin_items_of_folder(storage: Storage, folder_uri: str, items_uri: str) -> ItemsSource:
-    """Pin what `write_items_of_folder` wrote."""
+def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSource:
+    """Pin items that were written into a job's home; `base` is what relative URIs in them would be relative to."""
     info = storage.head(items_uri)
     return ItemsSource(
         uri=items_uri,
@@ -76,7 +76,7 @@ def pin_items_of_folder(storage: Storage, folder_uri: str, items_uri: str) -> It
         size_bytes=info.size_bytes,
         etag=info.etag,
         version_id=info.version_id,
-        base=folder_uri,
+        base=base,
     )
 
 

@@ -1,26 +1,32 @@
-"""What an execution was started with → the manifest and what makes this start one of its own.
+"""What an execution was started with → what PlanJob is to do.
 
-`{"manifest": "s3://…/job.json"}` or `{"manifest": {…}}`. Beside it: `scheduled_time` (a schedule's), `run` (text
-that makes another run of the same items and model), `resume` (go on with a job that is there).
+`{"manifest": "s3://…/job.json"}` or `{"manifest": {…}}` is a job. Beside it: `scheduled_time` (a schedule's),
+`run` (text that makes another run of the same items and model), `resume` (go on with that job if it is there).
+`{"resume": "JOB_ID"}` goes on with a job, `{"replay": "JOB_ID"}` makes a job of its dead letters. Step Functions'
+own event of an execution that ended (`ended`) asks to account for it.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from fanwise.errors import ManifestError
-from fanwise.items.manifest import check_keys, read_manifest
-from fanwise.items.uris import folder_of
+from fanwise.errors import BadUri, ManifestError
+from fanwise.items.manifest import check_keys, check_values, read_manifest
+from fanwise.items.readable import Readable, check_readable
+from fanwise.items.uris import absolute_uri, folder_of
 from fanwise.limits import MAX_MANIFEST_BYTES
 from fanwise.records import Manifest
 from fanwise.storage import Storage
 
 WHERE = "the execution's input"
+STATUS_CHANGE = "Step Functions Execution Status Change"  # the event's detail-type (eventbridge-integration)
+_JOB_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """A start, read."""
+    """A job to plan, or one that may be there to go on with."""
 
     manifest: Manifest
     scheduled_time: str | None = None
@@ -28,33 +34,90 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
 
 
-def read_start(given: object, storage: Storage) -> Start:
-    """Read the execution's input; an event of another shape is to be recognised here, before its keys are checked.
+class Resume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job that was planned, to go on with; `max_concurrency` in place of the plan's."""
 
-    Raises `ManifestError`, `LocationError`.
+    resume: str
+    max_concurrency: int | None = None
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job whose dead letters are to be tried again; everything else in place of the parent's.
+
+    `resume`: go on with that replay if it is there, though another execution has it.
     """
+
+    replay: str
+    resume: bool = False
+    model: str | None = None
+    batch_size: int | None = None
+    max_concurrency: int | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An execution that ended otherwise than well. Dates in milliseconds since the epoch."""
+
+    execution_arn: str
+    status: str
+    start_date: int
+    error: str | None = None
+    cause: str | None = None
+
+
+_Named = TypeVar("_Named", Resume, Replay)
+_Read = TypeVar("_Read", Resume, Replay, Ended)
+
+
+def read_start(given: object, storage: Storage, readable: Readable) -> Start | Resume | Replay | Ended:
+    """Read the execution's input. Raises `ManifestError`, `LocationError`."""
     if not isinstance(given, Mapping):
         raise ManifestError(f'{WHERE} is no JSON object; start with {{"manifest": "s3://…/job.json"}}')
+    if given.get("detail-type") == STATUS_CHANGE:
+        return _converted(given.get("detail"), Ended)
+    if "manifest" not in given and isinstance(given.get("resume"), str):
+        return _of_job(given, "resume", Resume)
+    if "replay" in given:
+        return _of_job(given, "replay", Replay)
     check_keys(given, Start.__struct_fields__, WHERE)
     for key, wanted in (("scheduled_time", str), ("run", str), ("resume", bool)):
         if not isinstance(given.get(key), wanted | None):
-            kind = "text" if wanted is str else "true or false"
+            kind = "text" if wanted is str else "true or false (or, without a manifest, the id of a job)"
             raise ManifestError(f'{WHERE}: "{key}" is {given[key]!r}; {kind}')
     return Start(
-        manifest=_manifest(given.get("manifest"), storage),
+        manifest=_manifest(given.get("manifest"), storage, readable),
         scheduled_time=given.get("scheduled_time"),
         run=given.get("run"),
         resume=bool(given.get("resume")),
     )
 
 
-def _manifest(given: Any, storage: Storage) -> Manifest:
+def _of_job(given: Mapping[str, Any], key: str, kind: type[_Named]) -> _Named:
+    """A start that names a job, whose id becomes part of keys."""
+    check_keys(given, kind.__struct_fields__, WHERE)
+    check_values({name: value for name, value in given.items() if value is not None}, WHERE)
+    if not isinstance(given[key], str) or not _JOB_ID.fullmatch(given[key]):
+        raise ManifestError(f'{WHERE}: "{key}" is {given[key]!r}; the id of a job, as its summary has it')
+    return _converted(given, kind)
+
+
+def _converted(given: Any, kind: type[_Read]) -> _Read:
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise ManifestError(f"{WHERE}: {error}") from error
+
+
+def _manifest(given: Any, storage: Storage, readable: Readable) -> Manifest:
     if isinstance(given, Mapping):
         return read_manifest(given, "manifest")
     if not isinstance(given, str):
         raise ManifestError(
             f'{WHERE}: "manifest" is the URI of a manifest, s3://…/job.json, or the manifest itself'
         )
+    try:
+        check_readable(absolute_uri(given, ""), readable)
+    except BadUri as error:
+        raise ManifestError(f'{WHERE}: "manifest": {error}') from error
     try:
         text = storage.read(given, 0, MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:

@@ -6,6 +6,7 @@ has and leaves the rest to the next round. An entry that is decided already is n
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -107,9 +108,12 @@ def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -
     errors = [result for result in results if isinstance(result, ItemError)]
     rejected = [error for error in errors if error.stage in ("predict", "result")]
     if rejected and len(rejected) == len(results):
+        # Not what the model said: it may quote an item, and this goes into logs and events.
+        names = Counter(type(error).__name__ for error in rejected)
         raise ModelError(
-            f"the model rejects every one of the first {len(results)} items;"
-            f" the first: {type(rejected[0]).__name__}: {rejected[0]}"
+            f"the model rejects every one of the first {len(results)} items"
+            f" ({', '.join(f'{name} {n}' for name, n in names.most_common())});"
+            f" run it on a few: their dead letters have what it says of each"
         )
     return {"probed": len(results), "failed": len(errors)}
 
@@ -135,7 +139,7 @@ def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
     try:
         return parse_record(record, index, job.items, job.model.kinds)
     except ItemError as error:
-        return error
+        return error.with_traceback(None)  # which would keep the item's values, however large
 
 
 def _predict_and_commit(

@@ -8,9 +8,14 @@ from fanwise.storage import Storage
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """`{"start": {"entries": n, "die": [entry], "hang": [entry]}}`; answers with the first round."""
+    """`{"start": {"entries": n, "die": [entry], "hang": [entry]}}`; answers with the first round.
+
+    Of an execution that ended, with nothing to run and all to account for.
+    """
     start = event["start"]
     bucket, job_id = os.environ["FANWISE_RESULTS_BUCKET"], "job-1"
+    if "detail-type" in start:
+        return {"job_id": job_id, "duplicate": False, "entries": 0, "closes": True}
     work_key = f"jobs/{job_id}/work/0.jsonl"
     entries = [
         {"entry": number, "die": number in start.get("die", ()), "hang": number in start.get("hang", ())}

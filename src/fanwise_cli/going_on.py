@@ -1,0 +1,157 @@
+"""`fanwise resume` and `fanwise replay`: a job that OUT holds, gone on with, or its dead letters tried again.
+
+All that they need lies in OUT: the plan, the model that was published into it, and which folders the items were
+read from. What runs is the deployed definition, started by the job's id (`fanwise.planning.start`).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fanwise.errors import InputError, JobError
+from fanwise.planning.plan import pin_job
+from fanwise.replays import read_summary, replays_of
+from fanwise.storage import FolderBackend, Storage
+from fanwise_cli.exit_codes import EXIT_OK
+from fanwise_cli.home import JobHome, find_job
+from fanwise_cli.preparation import HowToRun, Prepared, publish_model, unusable_paths_are_input
+from fanwise_cli.run import RunResult, run_prepared, tell_summary
+from fanwise_cli.terminal import JobConsole
+from fanwise_local.mounts import Mounts
+from fanwise_local.template import Stack, read_stack, stack_root
+
+
+class _Held:
+    """A job of this machine and its cloud's folders, as its home remembers them."""
+
+    def __init__(self, home: JobHome) -> None:
+        held = home.job()
+        if held is None or not held.start:
+            raise InputError(f"{home.out}: holds no job that could be gone on with; run fanwise run again")
+        self.home = home
+        self.job = held
+        self.stack: Stack = read_stack(stack_root())
+        for bucket, path in held.folders.items():
+            if not Path(path).is_dir():
+                raise InputError(
+                    f"{path}: the folder that the job reads as s3://{bucket}/ is gone; put it back"
+                )
+        roots = [f"{bucket}={path}" for bucket, path in held.folders.items()]
+        self.mounts = Mounts.of(self.stack, work_dir=home.work_dir, folders=[], roots=roots)
+
+    def _results(self) -> Storage:
+        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"])
+        return Storage({"results": FolderBackend(folder, writable=False)}, s3=False)
+
+    def summary(self, job_id: str) -> dict[str, Any] | None:
+        """The summary of a job that has ended."""
+        return read_summary(self._results(), f"s3://results/jobs/{job_id}/")
+
+    def is_planned(self, job_id: str) -> bool:
+        """Whether the plan of a job is there."""
+        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"])
+        return (folder / "jobs" / job_id / "job.json").exists()
+
+    def start_from_the_beginning(self) -> dict[str, Any]:
+        """What plans the job; raises `InputError` where that would be another job by now."""
+        models = self.stack.buckets["ModelBucket"]
+        pinned = pin_job(
+            self.job.start, self.mounts.storage(), model_bucket=models, readable=self.mounts.readable()
+        )
+        if pinned.job_id != self.job.job_id:
+            raise InputError(
+                f"{self.home.out}: was interrupted before it had a plan, and its items have changed since;"
+                f" run fanwise run again, with another --out"
+            )
+        return self.job.start
+
+    def replays(self) -> tuple[str, ...]:
+        """The job's replays, as the results bucket has them."""
+        return tuple(replays_of(self._results(), f"s3://results/jobs/{self.job.job_id}/"))
+
+    def prepared(self, start: dict[str, Any], job_id: str | None, number: int) -> Prepared:
+        """A start of this cloud; `number` is the replay's, 0 for the job itself."""
+        results = self.home.replay_folder(number) if number else self.home.out
+        return Prepared(self.stack, self.mounts, start, job_id, results)
+
+    def remember_replays(self) -> None:
+        """Write the replays into home.json, and bring the parent's summary home, which tells of them."""
+        self.home.write(msgspec.structs.replace(self.job, replays=self.replays()))
+        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"]) / "jobs" / self.job.job_id
+        if (folder / "parts.jsonl").exists():
+            self.home.collect(folder)
+
+
+def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: JobConsole) -> RunResult:
+    """Try what has no commit, of the job's last replay or of the job itself. Raises `InputError`."""
+    home, _ = find_job(job, Path())
+    with home.held(), unusable_paths_are_input():
+        held = _Held(home)
+        replays = held.replays()
+        ids = [held.job.job_id, *replays]
+        number = len(replays)
+        if job in ids:  # a replay's own id, or the job's, was asked for
+            number = ids.index(job)
+        job_id = ids[number]
+        summary = held.summary(job_id)
+        if summary is not None and not summary["items"]["missing"] and _are_there(held, number):
+            if not how.quiet:
+                console.tell(
+                    f"every item of {job_id} was tried to its end; there is nothing to resume", "dim"
+                )
+            return tell_summary(how, summary, held.prepared({}, job_id, number).results, home=home.out)
+        start: dict[str, Any] = {"resume": job_id}
+        if max_concurrency is not None:
+            start["max_concurrency"] = max_concurrency
+        if not held.is_planned(job_id):
+            start = held.start_from_the_beginning()
+        result = run_prepared(
+            how, home, held.prepared(start, job_id, number), console, goes_on=f"fanwise resume {home.out}"
+        )
+        if number:
+            held.remember_replays()
+        return result
+
+
+def _are_there(held: _Held, number: int) -> bool:
+    """Whether the results have been brought home."""
+    folder = held.prepared({}, None, number).results
+    return all((folder / name).exists() for name in ("predictions.jsonl", "failures.jsonl", "summary.json"))
+
+
+def replay(
+    job: str,
+    *,
+    model: Path | None,
+    batch_size: int | None,
+    max_concurrency: int | None,
+    how: HowToRun,
+    console: JobConsole,
+) -> RunResult:
+    """Try the dead letters that the job and its replays left again, as a job of their own. Raises `InputError`."""
+    home, _ = find_job(job, Path())
+    with home.held(), unusable_paths_are_input():
+        held = _Held(home)
+        last = [held.job.job_id, *held.replays()][-1]
+        summary = held.summary(last)
+        if summary is None or summary["items"]["missing"]:
+            raise JobError(
+                f"{home.out}: {last} has not been tried to its end, so its dead letters are not known yet;"
+                f" go on with it first: fanwise resume {home.out}"
+            )
+        if not summary["items"]["dead_lettered"]:
+            if not how.quiet:
+                console.tell(f"{home.out}: no dead letters are left; there is nothing to replay", "dim")
+            return RunResult(EXIT_OK, summary)
+        said = {"batch_size": batch_size, "max_concurrency": max_concurrency}
+        start: dict[str, Any] = {"replay": held.job.job_id, "resume": True}
+        start |= {key: value for key, value in said.items() if value is not None}
+        prepared = held.prepared(start, None, len(held.replays()) + 1)
+        if model is not None:
+            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.quiet)
+            prepared = replace(prepared, start={**start, "model": reference}, notes=notes)
+        result = run_prepared(how, home, prepared, console, goes_on=f"fanwise resume {home.out}")
+        held.remember_replays()
+        return result
