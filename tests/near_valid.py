@@ -339,6 +339,34 @@ manifests = objects(
     },
 )
 
+_job_ids = st.sampled_from(["items-0123456789abcdef", "../x", "", "A", "a" * 101, "a/b"])
+_model_and_sizes = {
+    "model": mostly(st.sampled_from(["values@1", "x", None])),
+    "batch_size": mostly(st.sampled_from([1, None, 0])),
+    "max_concurrency": mostly(st.sampled_from([1, None, 10_001])),
+}
+_ended = objects(
+    {
+        "executionArn": mostly(st.just("arn:aws:states:us-east-1:123456789012:execution:m:x")),
+        "status": mostly(st.sampled_from(["FAILED", "ABORTED"])),
+        "startDate": mostly(st.just(1_700_000_000_000)),
+    },
+    {"error": mostly(st.none()), "cause": mostly(st.just("x")), "input": anything},
+)
+starts = st.one_of(
+    objects({"resume": mostly(_job_ids)}, _model_and_sizes),
+    objects({"replay": mostly(_job_ids)}, _model_and_sizes),
+    objects({"detail-type": st.just("Step Functions Execution Status Change"), "detail": mostly(_ended)}, {}),
+    objects(
+        {"manifest": mostly(manifests)},
+        {
+            "run": mostly(st.just("again")),
+            "scheduled_time": mostly(st.just("2026-01-01T00:00:00Z")),
+            "resume": mostly(st.booleans()),
+        },
+    ),
+)
+
 DTYPES = ["float32", "int8", "uint8", "bool", "string", "bfloat16", "complex64", "", "float16"]
 shapes = st.sampled_from(
     [None, [None], [None, 2], [None, None], [8, 28, 28, 1], [], [0], [-1], [None, 2**40], "x", 3]

@@ -34,7 +34,7 @@ from fanwise.model.contract import Contract, ImageInput, read_contract
 from fanwise.model.model import Model
 from fanwise.model.runtime import Tensors
 from fanwise.model.signature import Signature, TensorSpec
-from fanwise.planning.start import read_start
+from fanwise.planning.start import Start, read_start
 from fanwise.prediction.batch import Environment
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline
@@ -47,7 +47,7 @@ from jobs import INPUT, MODELS, RESULTS, JobCloud
 
 # Of the 10,000, in the ordinary profile; the thorough one makes as many more as of any other test.
 JSONL, JSONL_SHORT_LIMITS, CSV, CSV_SHORT_LIMITS = 2_000, 1_000, 1_500, 500
-MANIFESTS, CONTRACTS, DIGESTS = 2_000, 1_500, 1_500
+MANIFESTS, STARTS, CONTRACTS, DIGESTS = 1_500, 500, 1_500, 1_500
 
 _Test = TypeVar("_Test", bound=Callable[..., None])
 
@@ -209,28 +209,38 @@ def test_so_is_every_row_that_is_too_long(cloud: JobCloud, data: bytes, model: s
         run_items(cloud, "items.csv", data, model, batch_size)
 
 
-@examples(MANIFESTS)
-@given(near_valid.files_of(near_valid.manifests), st.booleans())
-def test_a_manifest_is_read_or_refused_in_our_words(data: bytes, inline: bool) -> None:
-    storage = Storage({INPUT: ObstoreBackend(MemoryStore())}, s3=False)
-    uri = f"s3://{INPUT}/jobs/job.json"
-    storage.write(uri, data)
-    given_: Any = {"manifest": uri}
-    if inline:
-        try:
-            given_ = {"manifest": json.loads(data)}
-        except (ValueError, RecursionError):
-            given_ = data
+def started_or_refused(given_: object, storage: Storage) -> None:
+    """Read what an execution was started with; what comes of a manifest reads back the same."""
     try:
-        start = read_start(given_, storage)
+        start = read_start(given_, storage, (f"s3://{INPUT}/",))
     except InputError as error:
         check_message(str(error))
         event(type(error).__name__)
         return
-    event("read")
-    again = read_manifest(msgspec.json.encode(start.manifest), "again", f"s3://{INPUT}/")
-    assert again == start.manifest
-    assert again.items.startswith("s3://")
+    event(type(start).__name__)
+    if isinstance(start, Start):
+        again = read_manifest(msgspec.json.encode(start.manifest), "again", f"s3://{INPUT}/")
+        assert again == start.manifest
+        assert again.items.startswith("s3://")
+
+
+@examples(MANIFESTS)
+@given(near_valid.files_of(near_valid.manifests))
+def test_a_manifest_is_read_or_refused_in_our_words(data: bytes) -> None:
+    storage = Storage({INPUT: ObstoreBackend(MemoryStore())}, s3=False)
+    uri = f"s3://{INPUT}/jobs/job.json"
+    storage.write(uri, data)
+    started_or_refused({"manifest": uri}, storage)
+
+
+@examples(STARTS)
+@given(near_valid.files_of(near_valid.starts))
+def test_so_is_whatever_an_execution_is_started_with(data: bytes) -> None:
+    try:
+        given_ = json.loads(data)
+    except (ValueError, RecursionError):  # Step Functions takes JSON alone
+        given_ = data
+    started_or_refused(given_, Storage({INPUT: ObstoreBackend(MemoryStore())}, s3=False))
 
 
 @examples(CONTRACTS)
@@ -348,15 +358,6 @@ def test_a_digest_is_resolved_and_fetched_or_refused_in_our_words(data: bytes) -
             assert (folder / "digest.json").read_bytes() == data
         outside = [path.name for path in Path(temporary).iterdir()]
         assert outside == ["cache"]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [b"", "", 3, None, [], {}, {"manifest": None}, {"manifest": {}}, {"manifest": []}, {"manifest": "x"}],
-)
-def test_what_no_execution_can_be_started_with(wrong: object) -> None:
-    with pytest.raises(InputError):
-        read_start(wrong, Storage({}, s3=False))
 
 
 # A hostile few, large ones: in a process of their own that may not have more memory than an invocation's share.

@@ -25,6 +25,7 @@ from fanwise.records import Failure, ItemsSource, Kind
 from fanwise_cli.verification.lines import read_dead_letter, wrong_with_dead_letter
 
 BASE = "s3://bucket/folder/"
+READABLE = ("s3://bucket/",)
 KINDS: Mapping[str, Kind] = {"x": "number", "text": "text", "photo": "image"}
 SIGNATURE = Signature(
     {
@@ -59,7 +60,13 @@ def _items(
 ) -> None:
     """Entries tile the file and hold the records that were counted; every record makes a line that explains it."""
     source = ItemsSource(
-        uri=BASE + "items", kind=kind, size_bytes=len(data), etag="e", columns=columns, base=BASE
+        uri=BASE + "items",
+        kind=kind,
+        size_bytes=len(data),
+        etag="e",
+        columns=columns,
+        base=BASE,
+        readable=READABLE,
     )
     chunks = (data[at : at + chunk_bytes] for at in range(begin, len(data), chunk_bytes))
     end, index = begin, 0
