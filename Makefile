@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format types check check-template bench chaos wheel lock clean tools
+.PHONY: help setup demo test lint format types check check-template fuzz bench chaos wheel lock clean tools
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ check-template: tools ## Check template.yaml (SAM, cfn-lint)
 	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
 	.tools/cfn-lint/bin/cfn-lint template.yaml
 
+SECONDS ?= 60
+fuzz: setup ## Fuzz every parser, each for SECONDS=60 (Linux); what breaks one stays in .fuzz
+	@scripts/environment.sh tool atheris
+	.tools/atheris/bin/python tests/fuzz --seconds $(SECONDS)
+
 bench: setup ## Measure against hand-written loops
 	$(BIN)/python -m benchmarks
 
@@ -66,7 +71,8 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/bootstrap.txt requirements/bootstrap.in
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
 
 clean: ## Remove what these targets made, environments included (not the demo's results)
-	rm -rf .venv .tools dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .tools .fuzz dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -116,9 +116,7 @@ def draw_plan(seed: int) -> FaultPlan:
             rule["times"] = chance.choice([1, 1, 2, 5, 8, None])
             rule["probability"] = chance.choice([1.0, 0.5, 0.1, 0.02])
             for_ever = (rule["times"], rule["probability"]) == (None, 1.0)
-            if (
-                chance.random() < 0.5 or for_ever
-            ):  # what never lets up at all makes a job of 200 rounds, and no news
+            if chance.random() < 0.5 or for_ever:  # what never lets up makes 200 rounds, and no news
                 rule["attempt"] = chance.randint(1, 3)
         else:
             function = chance.choice(list(_OTHERS))

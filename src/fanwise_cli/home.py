@@ -89,7 +89,7 @@ class JobHome:
             return msgspec.json.decode(path.read_bytes(), type=HeldJob)
         except FileNotFoundError:
             return None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path}: is damaged ({error}); choose another --out, or remove {self.out}"
             ) from error

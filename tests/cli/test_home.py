@@ -95,7 +95,9 @@ def test_foreign_files_are_refused(home: JobHome) -> None:
         home.refuse_foreign_files()
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b'{"base": "x"}', b"\x00" * 20, b"[]"])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b'{"base": "x"}', b"\x00" * 20, b"[]", b'{"base": "\xff", "job_id": "x"}']
+)
 def test_a_damaged_home_file_is_said(home: JobHome, text: bytes) -> None:
     (home.work_dir / "home.json").write_bytes(text)
     with pytest.raises(InputError, match=r"home.json: is damaged .*remove"):

@@ -102,6 +102,8 @@ def test_a_manifest_given_inline() -> None:
         ("items", "../x.csv", '"items": '),
         ("items", "s3://b//", '"items": '),
         ("batchsize", 3, 'unknown key "batchsize"; did you mean "batch_size"?'),
+        ("\ud800", 3, r'unknown key "\ud800"; known are items'),
+        ("name", "\ud800", r'"name" is "\ud800"; text of 1'),
         ("colour", 3, 'unknown key "colour"; known are items, model, name, batch_size, max_concurrency'),
     ],
 )
@@ -110,6 +112,7 @@ def test_a_wrong_value(key: str, value: object, message: str) -> None:
         read_with(**{key: value})
     assert str(caught.value).startswith("job.json: ")
     assert message in str(caught.value)
+    assert str(caught.value).encode()  # it can be written down
 
 
 @pytest.mark.parametrize("key", ["items", "model"])

@@ -120,6 +120,8 @@ DEEPEST = b'{"inputs": ' + b"[" * 63 + b"]" * 63 + b"}"
         (DEEPEST.replace(b"[]", b"[{}]"), errors.TooDeep, "nested deeper than 64; flatten it"),
         (b'{"v": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", errors.TooDeep, "nested deeper than 64"),
         (b'{"v": ' + b"[" * 100_000, errors.TooDeep, "nested deeper than 64"),
+        (b"[" * 100_000, errors.TooDeep, "nested deeper than 64"),
+        (b"[" * 100_000 + b"]" * 100_000, errors.TooDeep, "nested deeper than 64"),
         (b'{"label": 3}', errors.BadInputs, 'neither "uri" nor "inputs"'),
         (b'{"inputs": [1, 2]}', errors.BadInputs, r'"inputs" is \[1, 2\]; an object of values'),
         (b'{"inputs": null}', errors.BadInputs, '"inputs" is null'),

@@ -223,6 +223,13 @@ def test_a_mini_batch_is_one_size() -> None:
         mini_batch(Signature(inputs, {}), bound(inputs))
 
 
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_mini_batch_has_items(size: int) -> None:
+    inputs = {"x": spec("float32", size, 2)}
+    with pytest.raises(BundleError, match=f"batch size {size}; export it with none"):
+        mini_batch(Signature(inputs, {}), bound(inputs))
+
+
 @pytest.mark.parametrize(
     ("contract", "tensor", "shape"),
     [

@@ -31,6 +31,7 @@ def publish(
     bucket: Path, name: str, files: dict[str, bytes], *, runtimes: tuple[str, ...] = ("tensorflow",)
 ) -> Path:
     folder = bucket / "models" / name
+    folder.mkdir(parents=True)
     for path, body in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(body)
@@ -138,6 +139,14 @@ def test_the_files_that_run_it_are_fetched_once(storage: Storage, ref: ModelRef,
     assert sorted(p.name for p in (tmp_path / "models").iterdir()) == [folder.name]
 
 
+def test_a_bundle_with_no_file_but_its_digest_is_fetched(
+    bucket: Path, storage: Storage, tmp_path: Path
+) -> None:
+    publish(bucket, "bare/1", {})
+    folder = fetch(storage, resolve(storage, "m", "bare@1"), tmp_path / "cache")
+    assert [path.name for path in folder.iterdir()] == ["digest.json"]
+
+
 def test_what_runs_where_nothing_is_frozen() -> None:
     hashes = {"saved_model/saved_model.pb": "1", "model.keras": "2", "labels.txt": "3"}
     files = {name: BundleFile(sha256, 1) for name, sha256 in hashes.items()}
@@ -181,6 +190,14 @@ def test_what_a_dead_process_left_is_fetched_again(
         (lambda f: (f / "frozen/saved_model.pb").unlink(), "1/frozen/saved_model.pb: no such object"),
         (lambda f: (f / "digest.json").unlink(), "1/digest.json: no such object"),
         (lambda f: (f / "digest.json").write_bytes(b"{}"), "1/digest.json: not a bundle's digest"),
+        (
+            lambda f: (f / "digest.json").write_bytes(b'{"digest": "\xff"}'),
+            "1/digest.json: not a bundle's digest",
+        ),
+        (
+            lambda f: (f / "digest.json").write_bytes(b'{"x": ' + b"[" * 9999),
+            "1/digest.json: not a bundle's digest",
+        ),
         (
             lambda f: os.replace(f.parent / "2/digest.json", f / "digest.json"),
             "the job was planned with sha256:",

@@ -55,6 +55,14 @@ def test_what_is_left_out_has_a_default() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [b"", b"{", b'{"name": "\xff"}', b"\xff", b"[" * 9999, b'{"inputs": ' * 9999]
+)
+def test_what_is_no_json_is_said(text: bytes) -> None:
+    with pytest.raises(BundleError, match=r"^model.json: not JSON \("):
+        read_contract(text, "model.json")
+
+
+@pytest.mark.parametrize(
     ("contract", "message"),
     [
         ({"input": {}}, "unknown key 'input'; did you mean 'inputs'?"),

@@ -40,7 +40,7 @@ def check_keys(values: Mapping[str, Any], known: tuple[str, ...], where: str) ->
         if key not in known:
             near = difflib.get_close_matches(str(key), known, 1)
             remedy = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
-            raise ManifestError(f'{where}: unknown key "{key}"; {remedy}')
+            raise ManifestError(f'{where}: unknown key "{_printable(str(key))}"; {remedy}')
 
 
 def check_values(values: Mapping[str, Any], where: str) -> None:
@@ -53,8 +53,13 @@ def check_values(values: Mapping[str, Any], where: str) -> None:
 
 
 def _refuse(where: str, key: str, value: object, wanted: str) -> NoReturn:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
+    shown = _printable(json.dumps(value, ensure_ascii=False, default=str))
     raise ManifestError(f'{where}: "{key}" is {shown if len(shown) <= 80 else shown[:79] + "…"}; {wanted}')
+
+
+def _printable(text: str) -> str:
+    """Text in which half a surrogate pair, which JSON can spell, stands as its escape: no message can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _items(given: str, where: str, base: str | None) -> str:
@@ -141,7 +146,9 @@ def _object(data: bytes, where: str) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
             twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-            raise ManifestError(f'{where}{_second(text, twice)}: "{twice}" stands there twice; keep one')
+            raise ManifestError(
+                f'{where}{_second(text, twice)}: "{_printable(twice)}" stands there twice; keep one'
+            )
         return values
 
     def no_constant(name: str) -> NoReturn:

@@ -38,6 +38,7 @@ _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text_decoder = msgspec.json.Decoder(str)
 _any_decoder = msgspec.json.Decoder(msgspec.Raw)
 
+_TOO_DEEP = f"the line is nested deeper than {MAX_NESTING}; flatten it"
 _WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 
 
@@ -105,21 +106,23 @@ def _object(text: bytes) -> dict[str, msgspec.Raw]:
     try:
         values = _object_decoder.decode(text)
         if is_deeper_than(MAX_NESTING, text):
-            raise TooDeep(f"the line is nested deeper than {MAX_NESTING}; flatten it")
+            raise TooDeep(_TOO_DEEP)
         # White space, since it could be decoded; but in a line that we write, some would take it for the end.
         if b"\r" in text:
             values = _object_decoder.decode(text.replace(b"\r", b" "))
     except RecursionError as error:
-        raise TooDeep(f"the line is nested deeper than {MAX_NESTING}; flatten it") from error
+        raise TooDeep(_TOO_DEEP) from error
     except msgspec.DecodeError as error:
         raise _why_no_object(text, error) from error
     return values
 
 
-def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson:
+def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson | TooDeep:
     if isinstance(error, msgspec.ValidationError):
         try:
             _any_decoder.decode(text)
+        except RecursionError:
+            return TooDeep(_TOO_DEEP)
         except msgspec.DecodeError as malformed:
             error = malformed
         else:

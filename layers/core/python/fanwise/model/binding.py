@@ -140,6 +140,8 @@ def mini_batch(signature: Signature, bound: Bound) -> int:
             f"the model's inputs have batch sizes {sorted(fixed)}; export it with one, or with none"
         )
     for size in fixed:
+        if size < 1:
+            raise BundleError(f"the model's inputs have batch size {size}; export it with none")
         return size
     elements = 0
     for name, spec in signature.inputs.items():

@@ -62,7 +62,7 @@ def read_digest(text: bytes, where: str) -> Digest:
     """Read digest.json; raises `BundleError` where it is not one, or does not agree with itself."""
     try:
         digest = msgspec.json.decode(text, type=Digest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{where}: not a bundle's digest ({error}); publish the model again") from error
     for name in digest.files:
         path = PurePosixPath(name)
@@ -203,6 +203,7 @@ def _is_whole(target: Path, wanted: str) -> bool:
 def _download(storage: Storage, ref: ModelRef, target: Path) -> None:
     where = f"{ref.uri}/{DIGEST_FILE}"
     remedy = "a version is written once; publish the model again under another"
+    target.mkdir()  # a bundle may have no file to fetch but its digest
     try:
         text = storage.read(where)
         digest = read_digest(text, where)

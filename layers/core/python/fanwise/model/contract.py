@@ -106,7 +106,7 @@ def read_contract(text: bytes, where: str) -> Contract:
     """Read model.json; `where` names the file in messages. Raises `BundleError` with the place and the remedy."""
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{where}: not JSON ({error}); correct it, or leave the file out") from error
     whole = _object(found, where, "", ("name", "signature", "inputs", "outputs"))
     inputs = {
