@@ -57,6 +57,11 @@ class StateMachine:
         self._executions: dict[str, Execution] = {}
 
     @property
+    def role_arn(self) -> str:
+        """The execution role that the context object names; nothing is assumed locally."""
+        return self._machine.role
+
+    @property
     def executions(self) -> Mapping[str, Execution]:
         """All executions by ARN, in order of their start."""
         return MappingProxyType(self._executions)
