@@ -11,6 +11,7 @@ from fanwise_cli.progress import JobProgress, Ledger, a_second, time_left, waiti
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.clock import Clock as MachineClock
 from fanwise_local.states.executions import Execution
+from fanwise_local.states.history import History
 from fanwise_local.states.map_run import Child, MapRun
 from fanwise_local.states.observer import Observer
 from ledger import BUCKET, JOB_ID
@@ -51,7 +52,10 @@ class Told:
         self.progress = JobProgress(
             JobConsole(file=self.file, **console), quiet=quiet, ledger=self.ledger, clock=self.clock
         )
-        self._execution = Execution("arn", "name", {}, StoppedClock(), Observer())
+        stopped = StoppedClock()
+        self._execution = Execution(
+            "arn", "name", {}, clock=stopped, observer=Observer(), history=History(stopped)
+        )
         self._map_run = MapRun(
             arn="arn",
             execution_arn="arn",

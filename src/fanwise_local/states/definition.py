@@ -31,7 +31,8 @@ def parse_definition(text: str, substitutions: Mapping[str, str] = _NONE) -> Sta
         if isinstance(error, DefinitionError):
             raise
         raise DefinitionError("", f"the definition is not JSON: {error}") from error
-    fields = Fields(_substituted(value, substitutions, ""), "")
+    value = _substituted(value, substitutions, "")
+    fields = Fields(value, "")
     comment = fields.raw("Comment") if fields.has("Comment") else ""
     language = fields.choice("QueryLanguage", ("JSONata", "JSONPath"), "JSONPath")
     fields.choice("Version", ("1.0",), "1.0")
@@ -41,7 +42,8 @@ def parse_definition(text: str, substitutions: Mapping[str, str] = _NONE) -> Sta
     _check_names(flow, "States", {})
     _check_labels(flow)
     _check_scopes(flow)
-    return StateMachineDefinition(flow, None if timeout_s is None else float(timeout_s), str(comment))
+    limit_s = None if timeout_s is None else float(timeout_s)
+    return StateMachineDefinition(flow, limit_s, str(comment), json.dumps(value, indent=2))
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:

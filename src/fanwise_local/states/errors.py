@@ -3,10 +3,13 @@
     DefinitionError          (definition.py) the text is no definition this interpreter runs
     StatesError              an error as the States Language names it: retried, caught, or the execution's end
     └── QueryEvaluationError an expression failed, gave nothing, or gave the wrong type
-    StartError               StartExecution refused, by the names of the API
-    ├── ExecutionAlreadyExists
-    ├── InvalidName
-    └── InvalidExecutionInput
+    CallRefused              a call of the API refused: the class has the API's name for it
+    ├── StartError           by StartExecution
+    │   ├── ExecutionAlreadyExists
+    │   ├── InvalidName
+    │   └── InvalidExecutionInput
+    ├── ExecutionDoesNotExist
+    └── ExecutionNotRedrivable
 
 Names of errors: states-language.net/spec.html, appendix A, and concepts-error-handling.
 """
@@ -43,7 +46,11 @@ class QueryEvaluationError(StatesError):
         self.location = location
 
 
-class StartError(ValueError):
+class CallRefused(ValueError):
+    """A call of the API refused; never raised itself."""
+
+
+class StartError(CallRefused):
     """StartExecution refused; never raised itself."""
 
 
@@ -57,3 +64,11 @@ class InvalidName(StartError):
 
 class InvalidExecutionInput(StartError):
     """The input is over 262,144 bytes, or not JSON (API_StartExecution)."""
+
+
+class ExecutionDoesNotExist(CallRefused):
+    """No execution has that ARN."""
+
+
+class ExecutionNotRedrivable(CallRefused):
+    """The execution runs, has SUCCEEDED, or ended too long ago (API_RedriveExecution)."""

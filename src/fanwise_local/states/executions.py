@@ -1,32 +1,25 @@
 """A state machine and its Standard executions: started, waited for, stopped, described."""
 
-import asyncio
-import logging
 import random as randoms
 import re
 import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal as OneOf
-from typing import TypeAlias
 
 from fanwise_local.clock import Clock
 from fanwise_local.states.arns import MachineArn, parse_machine_arn
 from fanwise_local.states.distributed_map import DistributedMap
 from fanwise_local.states.errors import (
-    RUNTIME,
-    TIMEOUT,
     ExecutionAlreadyExists,
+    ExecutionDoesNotExist,
     InvalidExecutionInput,
     InvalidName,
-    StatesError,
 )
+from fanwise_local.states.execution import Execution, ExecutionStatus
 from fanwise_local.states.expressions import plain
-from fanwise_local.states.history import WHOLE, History, HistoryEvent
-from fanwise_local.states.interpreter import run_flow
-from fanwise_local.states.map_run import MapRun
+from fanwise_local.states.history import History
 from fanwise_local.states.observer import Observer
-from fanwise_local.states.payloads import JSON, MAX_PAYLOAD_BYTES, encode, text, timestamp
+from fanwise_local.states.payloads import JSON, MAX_PAYLOAD_BYTES, encode, timestamp
 from fanwise_local.states.run import Run
 from fanwise_local.states.services import Services
 from fanwise_local.states.syntax import StateMachineDefinition
@@ -36,91 +29,6 @@ __all__ = ["Execution", "ExecutionStatus", "Observer", "StateMachine"]
 EXPRESS_TIMEOUT_S = 300.0  # an Express execution's five minutes (service-quotas)
 MAX_NAME_LENGTH = 80
 _NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]+")  # API_StartExecution
-
-ExecutionStatus: TypeAlias = OneOf["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
-
-_log = logging.getLogger(__name__)
-
-
-class Execution:
-    """One Standard execution (API_DescribeExecution). Dates are seconds since the epoch, by the machine's clock.
-
-    `output` is set when it SUCCEEDED, `error` and `cause` when it did not.
-    """
-
-    def __init__(self, arn: str, name: str, execution_input: JSON, clock: Clock, observer: Observer) -> None:
-        self.arn = arn
-        self.name = name
-        self.status: ExecutionStatus = "RUNNING"
-        self.input = execution_input
-        self.output: JSON = None
-        self.error: str | None = None
-        self.cause: str | None = None
-        self.start_date = clock.now()
-        self.stop_date: float | None = None
-        self.map_runs: list[MapRun] = []
-        self._clock = clock
-        self._observer = observer
-        self._history = History(clock)
-        self._ended = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._stop_reason = ("", "")
-
-    @property
-    def history(self) -> list[HistoryEvent]:
-        """What has happened so far, in order."""
-        return self._history.events
-
-    async def wait(self) -> "Execution":
-        """Waits for the end, however it ends, and returns itself."""
-        await self._ended.wait()
-        return self
-
-    def stop(self, error: str = "", cause: str = "") -> None:
-        """ABORTED, with its map runs and their children; nothing if it has ended (API_StopExecution)."""
-        if self.status == "RUNNING" and self._task is not None:
-            self._stop_reason = (error, cause)
-            self._task.cancel()
-
-    def _schedule(self, definition: StateMachineDefinition, run: Run, role: str) -> None:
-        self._history.add("ExecutionStarted", input=text(self.input), inputDetails=WHOLE, roleArn=role)
-        self._task = asyncio.get_running_loop().create_task(self._run(definition, run), name=self.arn)
-        # Stopped before its first step, a task never runs, and nobody else would say that it ended.
-        self._task.add_done_callback(lambda _task: self._end("ABORTED", *self._stop_reason))
-
-    async def _run(self, definition: StateMachineDefinition, run: Run) -> None:
-        limit = asyncio.timeout(definition.timeout_s)
-        try:
-            async with limit:
-                self.output = await run_flow(definition.flow, self.input, run)
-            self._end("SUCCEEDED")
-        except StatesError as error:
-            self._end("FAILED", error.error, error.cause)
-        except asyncio.CancelledError:
-            self._end("ABORTED", *self._stop_reason)
-            raise
-        except Exception as error:
-            if isinstance(error, TimeoutError) and limit.expired():
-                self._end(
-                    "TIMED_OUT", TIMEOUT, f"The execution ran longer than {definition.timeout_s:.0f} s."
-                )
-                return
-            _log.error("a service failed otherwise than with a StatesError", exc_info=error)
-            self._end("FAILED", RUNTIME, f"{type(error).__name__}: {error}")
-
-    def _end(self, status: ExecutionStatus, error: str = "", cause: str = "") -> None:
-        if self.status != "RUNNING":
-            return
-        self.status, self.stop_date = status, self._clock.now()
-        if status == "SUCCEEDED":
-            self._history.append("ExecutionSucceeded", output=text(self.output), outputDetails=WHOLE)
-        else:
-            self.error, self.cause = error or None, cause or None
-            told = {name: value for name, value in (("error", self.error), ("cause", self.cause)) if value}
-            ending = {"FAILED": "Failed", "TIMED_OUT": "TimedOut", "ABORTED": "Aborted"}[status]
-            self._history.append(f"Execution{ending}", **told)
-        self._ended.set()
-        self._observer.execution_ended(self)
 
 
 class StateMachine:
@@ -149,6 +57,11 @@ class StateMachine:
         self._executions: dict[str, Execution] = {}
 
     @property
+    def role_arn(self) -> str:
+        """The execution role that the context object names; nothing is assumed locally."""
+        return self._machine.role
+
+    @property
     def executions(self) -> Mapping[str, Execution]:
         """All executions by ARN, in order of their start."""
         return MappingProxyType(self._executions)
@@ -171,22 +84,43 @@ class StateMachine:
             if existing.status == "RUNNING" and existing.input == input:
                 return existing
             raise ExecutionAlreadyExists(f"{arn} exists, {existing.status}; start under another name")
-        execution = Execution(arn, name, input, self._clock, self._observer)
+        history = History(self._clock)
+        execution = Execution(arn, name, input, clock=self._clock, observer=self._observer, history=history)
         self._executions[arn] = execution
-        execution._schedule(self.definition, self._run_of(execution), self._machine.role)
+        execution.start(self.definition, self._run_of(execution, history), self._machine.role)
         return execution
 
-    def _run_of(self, execution: Execution) -> Run:
+    def execution(self, arn: str) -> Execution:
+        """One execution. Raises `ExecutionDoesNotExist`."""
+        if arn not in self._executions:
+            raise ExecutionDoesNotExist(f"{arn} does not exist; ListExecutions says which do")
+        return self._executions[arn]
+
+    def redrive_execution(self, arn: str, client_token: str | None = None) -> Execution:
+        """Goes on with an execution that did not end well, from the state that it did not get out of.
+
+        Under the same name, with the input and the variables that the state had; its retries, and the time limits
+        of state and machine, begin anew. A Map Run that failed goes on with the children that did not succeed
+        (API_RedriveExecution, redrive-executions, redrive-map-run). The same `client_token` within 15 minutes is
+        the same redrive. Raises `ExecutionDoesNotExist`, `ExecutionNotRedrivable`.
+        """
+        execution = self.execution(arn)
+        token = str(uuid.uuid4()) if client_token is None else client_token
+        if not execution.is_redriven_by(token):
+            execution.redrive(self.definition, token)
+        return execution
+
+    def _run_of(self, execution: Execution, history: History) -> Run:
         run_map = DistributedMap(
             machine=self._machine,
-            execution_arn=execution.arn,
             services=self._services,
             clock=self._clock,
             random=self._random,
-            history=execution._history,
             observer=self._observer,
-            map_runs=execution.map_runs,
             express_timeout_s=self._express_timeout_s,
+            execution_arn=execution.arn,
+            history=history,
+            map_runs=execution.map_runs,
         )
         context = {
             "Id": execution.arn,
@@ -202,7 +136,7 @@ class StateMachine:
             random=self._random,
             execution_context=context,
             machine_context={"Id": self.arn, "Name": self._machine.name},
-            history=execution._history,
+            history=history,
             run_map=run_map,
             entered=lambda state_name, value: self._observer.state_entered(execution, state_name, value),
         )

@@ -5,7 +5,6 @@ Task or a Map fails, Retry is asked before Catch (concepts-error-handling).
 """
 
 import asyncio
-from dataclasses import dataclass
 
 from fanwise_local.states.errors import (
     DATA_LIMIT_EXCEEDED,
@@ -20,7 +19,7 @@ from fanwise_local.states.history import WHOLE
 from fanwise_local.states.parsing import instant
 from fanwise_local.states.payloads import JSON, checked, text
 from fanwise_local.states.retries import RetryCount, catcher_of
-from fanwise_local.states.run import Run
+from fanwise_local.states.run import Run, Visit
 from fanwise_local.states.scope import Scope
 from fanwise_local.states.syntax import (
     Catcher,
@@ -38,35 +37,31 @@ from fanwise_local.states.templates import Computed, Template
 _STEPS_WITHOUT_REST = 100  # states that only compute let others run after so many
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
-    """One visit to a state."""
-
-    state: State
-    input: JSON
-    entered_time: str
-    event_id: int
-
-
 async def run_flow(flow: Flow, flow_input: JSON, run: Run) -> JSON:
-    """Runs from StartAt to a state that ends, and returns its output. Raises `StatesError`."""
+    """Runs to a state that ends, and returns its output. Raises `StatesError`.
+
+    From StartAt; or, where `run` came into a state and not out of it, from that one (redrive-executions).
+    """
     name: str | None = flow.start_at
     value = flow_input
+    unended = run.visit
     steps = 0
     while name is not None:
+        visit = run.enter(flow.states[name], value) if unended is None else run.reenter(unended)
+        unended = None
         steps += 1
-        if steps % _STEPS_WITHOUT_REST == 0:
+        if (
+            steps % _STEPS_WITHOUT_REST == 0
+        ):  # inside a visit: between two, a redrive would not know where to go
             await asyncio.sleep(0)
-        state = flow.states[name]
-        visit = _Visit(state, value, *run.enter(state, value))
-        if isinstance(state, TaskState | MapState):
-            name, value = await _attempts(visit, state, run)
+        if isinstance(visit.state, TaskState | MapState):
+            name, value = await _attempts(visit, visit.state, run)
         else:
             name, value = await _once(visit, run)
     return value
 
 
-async def _once(visit: _Visit, run: Run) -> tuple[str | None, JSON]:
+async def _once(visit: Visit, run: Run) -> tuple[str | None, JSON]:
     """States that are neither retried nor caught: what fails in them ends the flow."""
     scope = run.scope(visit.state, visit.input, visit.entered_time, 0)
     try:
@@ -85,7 +80,7 @@ async def _once(visit: _Visit, run: Run) -> tuple[str | None, JSON]:
         raise error from raised
 
 
-async def _attempts(visit: _Visit, state: TaskState | MapState, run: Run) -> tuple[str | None, JSON]:
+async def _attempts(visit: Visit, state: TaskState | MapState, run: Run) -> tuple[str | None, JSON]:
     """States that are retried and caught."""
     retries = RetryCount(state.retriers)
     retry_count = 0
@@ -101,11 +96,12 @@ async def _attempts(visit: _Visit, state: TaskState | MapState, run: Run) -> tup
         if delay_s is None:
             return _catch(state, visit, error, scope, run)
         retry_count += 1
+        visit.unfinished = None  # a retry of a Map is a new Map Run (state-map-distributed)
         await run.clock.sleep(delay_s)
 
 
 def _catch(
-    state: TaskState | MapState, visit: _Visit, error: StatesError, scope: Scope, run: Run
+    state: TaskState | MapState, visit: Visit, error: StatesError, scope: Scope, run: Run
 ) -> tuple[str | None, JSON]:
     catcher = catcher_of(state.catchers, error.error)
     if catcher is None:
@@ -119,7 +115,7 @@ def _catch(
 
 
 def _leave(
-    visit: _Visit, default: JSON, scope: Scope, run: Run, how: State | Catcher | ChoiceRule | None = None
+    visit: Visit, default: JSON, scope: Scope, run: Run, how: State | Catcher | ChoiceRule | None = None
 ) -> JSON:
     """Evaluates Output and Assign of the way out of a state, and takes it."""
     way: State | Catcher | ChoiceRule = how if how is not None else visit.state
@@ -135,7 +131,7 @@ def _output(template: Template | None, default: JSON, scope: Scope, name: str) -
     return checked(template.evaluate(scope), f"The state '{name}' returned an output")
 
 
-def _reported(error: StatesError, visit: _Visit, run: Run) -> StatesError:
+def _reported(error: StatesError, visit: Visit, run: Run) -> StatesError:
     """The error as Retry and Catch meet it: what the interpreter found itself says in which state."""
     own_words = isinstance(visit.state, FailState) and not isinstance(error, QueryEvaluationError)
     if own_words or error.error not in (QUERY_EVALUATION_ERROR, DATA_LIMIT_EXCEEDED, NO_CHOICE_MATCHED):
@@ -193,13 +189,15 @@ async def _within(timeout_s: float | None, state: TaskState, arguments: JSON, ru
         raise StatesError(TIMEOUT, f"The state '{state.name}' ran longer than {timeout_s:.0f} s.") from None
 
 
-async def _map(visit: _Visit, scope: Scope, run: Run) -> JSON:
+async def _map(visit: Visit, scope: Scope, run: Run) -> JSON:
     if run.run_map is None or not isinstance(visit.state, MapState):
         raise StatesError(RUNTIME, "An Express execution cannot run a Distributed Map.")
-    return await run.run_map(visit.state, visit.input, scope)
+    if visit.unfinished is not None:
+        return await visit.unfinished.redrive()
+    return await run.run_map(visit.state, visit, scope)
 
 
-def _choose(state: ChoiceState, visit: _Visit, scope: Scope, run: Run) -> tuple[str | None, JSON]:
+def _choose(state: ChoiceState, visit: Visit, scope: Scope, run: Run) -> tuple[str | None, JSON]:
     for rule in state.rules:
         value = rule.condition.evaluate(scope)
         if not isinstance(value, bool) and isinstance(rule.condition, Computed):

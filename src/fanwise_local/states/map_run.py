@@ -1,5 +1,6 @@
 """A Map Run: its children, counted by status (API_DescribeMapRun)."""
 
+from collections.abc import Callable
 from typing import Literal as OneOf
 from typing import TypeAlias
 
@@ -8,7 +9,9 @@ from fanwise_local.states.payloads import JSON, text, timestamp
 ChildStatus: TypeAlias = OneOf["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 MapRunStatus: TypeAlias = OneOf["RUNNING", "SUCCEEDED", "FAILED", "ABORTED"]
 
+MAX_REDRIVES = 1_000  # of one Map Run (redrive-map-run)
 _COUNTED_AS = {"SUCCEEDED": "succeeded", "FAILED": "failed", "TIMED_OUT": "timedOut", "ABORTED": "aborted"}
+_UNSUCCESSFUL = ("failed", "timedOut", "aborted")
 
 
 class Child:
@@ -78,7 +81,10 @@ def _redrive(status: ChildStatus) -> dict[str, JSON]:
 
 
 class MapRun:
-    """One run of a Map state over its items. Without ItemBatcher an item is a child: both counts are the same."""
+    """One run of a Map state over its items. Without ItemBatcher an item is a child: both counts are the same.
+
+    A tolerance that is None is not looked at; where both are, one failure is too many (state-map-distributed).
+    """
 
     def __init__(
         self,
@@ -88,8 +94,8 @@ class MapRun:
         state_machine_arn: str,
         label: str,
         max_concurrency: int,
-        tolerated_failure_percentage: float,
-        tolerated_failure_count: int,
+        tolerated_failure_percentage: float | None,
+        tolerated_failure_count: int | None,
         start_date: float,
     ) -> None:
         self.arn = arn
@@ -103,12 +109,28 @@ class MapRun:
         self.start_date = start_date
         self.stop_date: float | None = None
         self.results_written = 0
+        self.redrive_count = 0
+        self.redrive_date: float | None = None
+        self.concurrency_changed: Callable[[], None] | None = None  # called while children run
+        self._unsuccessful = dict.fromkeys(
+            _UNSUCCESSFUL, 0
+        )  # of those counted as pendingRedrive, what they were
         self._counts = dict.fromkeys(("pending", "running", *_COUNTED_AS.values(), "total"), 0)
 
     @property
     def failures(self) -> int:
         """Children that ended otherwise than well."""
-        return self._counts["failed"] + self._counts["timedOut"] + self._counts["aborted"]
+        return sum(self._counts[name] for name in _UNSUCCESSFUL)
+
+    @property
+    def is_intolerable(self) -> bool:
+        """Whether more children failed than one of the thresholds allows."""
+        count, percentage = self.tolerated_failure_count, self.tolerated_failure_percentage
+        if count is not None and self.failures > count:
+            return True
+        if percentage is None and count is not None:
+            return False
+        return self.failures * 100 > (percentage or 0.0) * self.total
 
     @property
     def total(self) -> int:
@@ -118,7 +140,8 @@ class MapRun:
     @property
     def execution_counts(self) -> dict[str, int]:
         """Children by status, with the fields of MapRunExecutionCounts."""
-        redrive = {"failuresNotRedrivable": 0, "pendingRedrive": 0}
+        # Express children can always be started again.
+        redrive = {"failuresNotRedrivable": 0, "pendingRedrive": sum(self._unsuccessful.values())}
         return {**self._counts, "resultsWritten": self.results_written, **redrive}
 
     @property
@@ -130,9 +153,36 @@ class MapRun:
         """Items have been read, and wait."""
         self._counts["total"] = self._counts["pending"] = total
 
-    def child_started(self) -> None:
-        """One that waited runs."""
-        self._counts["pending"] -= 1
+    def update(
+        self,
+        *,
+        max_concurrency: int | None = None,
+        tolerated_failure_percentage: float | None = None,
+        tolerated_failure_count: int | None = None,
+    ) -> None:
+        """Changes what is given while it runs (API_UpdateMapRun): for children that start or end from now on."""
+        if tolerated_failure_percentage is not None:
+            self.tolerated_failure_percentage = tolerated_failure_percentage
+        if tolerated_failure_count is not None:
+            self.tolerated_failure_count = tolerated_failure_count
+        if max_concurrency is not None:
+            self.max_concurrency = max_concurrency
+            if self.concurrency_changed is not None:
+                self.concurrency_changed()
+
+    def redrive(self, redrive_date: float) -> None:
+        """It runs again: children that were not successful wait to be started again (redrive-map-run)."""
+        self.status, self.stop_date = "RUNNING", None
+        self.redrive_count, self.redrive_date = self.redrive_count + 1, redrive_date
+        for name in _UNSUCCESSFUL:
+            self._unsuccessful[name], self._counts[name] = self._counts[name], 0
+
+    def child_started(self, before: ChildStatus | None = None) -> None:
+        """One that waited runs; `before` is how it had ended, where it is started again."""
+        if before is None:
+            self._counts["pending"] -= 1
+        else:
+            self._unsuccessful[_COUNTED_AS[before]] -= 1
         self._counts["running"] += 1
 
     def child_ended(self, status: ChildStatus) -> None:
@@ -141,5 +191,8 @@ class MapRun:
         self._counts[_COUNTED_AS[status]] += 1
 
     def end(self, status: MapRunStatus, stop_date: float) -> None:
-        """The run is over."""
+        """The run is over. What waited to be started again is what it was."""
+        for name in _UNSUCCESSFUL:
+            self._counts[name] += self._unsuccessful[name]
+            self._unsuccessful[name] = 0
         self.status, self.stop_date = status, stop_date

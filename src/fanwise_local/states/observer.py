@@ -13,10 +13,10 @@ class Observer:
     """Does nothing; override what you want to know. Called inside the event loop: return soon, raise nothing."""
 
     def state_entered(self, execution: "Execution", state_name: str, state_input: JSON) -> None:
-        """The execution (a parent, never a child) entered a state."""
+        """The execution (a parent, never a child) entered a state, or a redrive goes on with it."""
 
     def map_run_started(self, map_run: MapRun) -> None:
-        """A Map Run has read its items: `map_run.total` is known."""
+        """A Map Run has read its items, `map_run.total` is known; or it was redriven."""
 
     def child_ended(self, map_run: MapRun, child: Child) -> None:
         """A child ended, well or not; `map_run` counts it already."""

@@ -20,15 +20,16 @@ MAX_FILE_BYTES = 5 * 1024**3
 
 @dataclass(slots=True)
 class Results:
-    """Collects children as they end, by index, and keeps of each no more than will be written.
+    """Collects children as they end, by index, and keeps of those that succeeded no more than will be written.
 
-    Kept as JSON text where they go to files, as values where they become the state's output.
+    Kept as JSON text where they go to files, as values where they become the state's output. A child that failed
+    is kept itself: a redrive starts it again, and then what it gives takes its place.
     """
 
     writer: ResultWriter | None
     state_machine_arn: str
-    succeeded: list[tuple[int, JSON]] = field(default_factory=list)
-    failed: list[tuple[int, JSON]] = field(default_factory=list)
+    succeeded: dict[int, Sequence[JSON]] = field(default_factory=dict)
+    failed: dict[int, Child] = field(default_factory=dict)
 
     @property
     def exported(self) -> bool:
@@ -37,18 +38,31 @@ class Results:
 
     def add(self, child: Child) -> None:
         """A child has ended."""
-        rows = self.failed if child.status != "SUCCEEDED" else self.succeeded
-        for row in self._rows(child):
-            rows.append((child.index, encode(row) if self.exported else row))
+        if child.status != "SUCCEEDED":
+            self.failed[child.index] = child
+            return
+        self.failed.pop(child.index, None)
+        rows = self._rows(child)
+        self.succeeded[child.index] = [encode(row) for row in rows] if self.exported else rows
+
+    def successes(self) -> Iterator[JSON]:
+        """What the children that succeeded gave, in the order of their items."""
+        return (row for index in sorted(self.succeeded) for row in self.succeeded[index])
+
+    def failures(self) -> Iterator[JSON]:
+        """The children that failed, with their metadata, in the order of their items."""
+        return (self.failed[index].described(self.state_machine_arn) for index in sorted(self.failed))
 
     def output(self) -> list[JSON]:
         """The results as the state's result: all children, in the order of their items."""
-        return [row for _, row in sorted(self.succeeded + self.failed, key=lambda indexed: indexed[0])]
+        failed = {index: [child.described(self.state_machine_arn)] for index, child in self.failed.items()}
+        rows = {**self.succeeded, **failed}
+        return [row for index in sorted(rows) for row in rows[index]]
 
     def _rows(self, child: Child) -> Sequence[JSON]:
         # Without a ResultWriter the default is COMPACT, with one it is NONE.
         transformation = "COMPACT" if self.writer is None else self.writer.transformation
-        if child.status != "SUCCEEDED" or transformation == "NONE":
+        if transformation == "NONE":
             return [child.described(self.state_machine_arn)]
         if transformation == "FLATTEN" and isinstance(child.output, list):
             return child.output
@@ -65,15 +79,16 @@ async def export(
     """Writes the files and then the manifest; returns the state's result.
 
     `pending` are the rows of children that never started; `destination` is bucket and prefix. Raises `StatesError`
-    with States.ResultWriterFailed.
+    with States.ResultWriterFailed. Of a Map Run that was redriven, the files are written again; what an earlier
+    manifest alone named stays where it is.
     """
     bucket, prefix = destination
     folder = "/".join(part for part in (prefix.strip("/"), map_run.arn.rpartition(":")[2]) if part)
     json_lines = results.writer is not None and results.writer.json_lines
     groups = {
-        "FAILED": _in_order(results.failed),
+        "FAILED": [encode(row) for row in results.failures()],
         "PENDING": [encode(row) for row in pending],
-        "SUCCEEDED": _in_order(results.succeeded),
+        "SUCCEEDED": list(results.successes()),
     }
     files: dict[str, list[JSON]] = {name: [] for name in groups}
     try:
@@ -93,10 +108,6 @@ async def export(
         "MapRunArn": map_run.arn,
         "ResultWriterDetails": {"Bucket": bucket, "Key": f"{folder}/manifest.json"},
     }
-
-
-def _in_order(rows: list[tuple[int, JSON]]) -> list[bytes]:
-    return [row for _, row in sorted(rows, key=lambda indexed: indexed[0])]
 
 
 def _parts(rows: Sequence[bytes]) -> Iterator[list[bytes]]:

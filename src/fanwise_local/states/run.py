@@ -11,16 +11,37 @@ from fanwise_local.states.history import WHOLE, History
 from fanwise_local.states.payloads import JSON, MAX_PAYLOAD_BYTES, encode, text, timestamp
 from fanwise_local.states.scope import Scope
 from fanwise_local.states.services import Services
-from fanwise_local.states.syntax import Assignments, MapState, State
+from fanwise_local.states.syntax import Assignments, FailState, MapState, State
 
 MAX_VARIABLES_BYTES = 10 * 1024 * 1024  # of all variables of an execution together (workflow-variables)
+
+
+class UnfinishedMapRun(Protocol):
+    """A Map Run that ended before all of its children were well."""
+
+    async def redrive(self) -> JSON:
+        """Goes on with it and returns the state's result. Raises `StatesError`."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One visit to a state; a redrive goes on with the one that did not end (redrive-executions).
+
+    `unfinished` is the Map Run that a redrive would go on with, and all that is kept of it.
+    """
+
+    state: State
+    input: JSON
+    entered_time: str
+    event_id: int
+    unfinished: UnfinishedMapRun | None = None
 
 
 class MapRunner(Protocol):
     """Runs a Map state once, over all its items; returns its result."""
 
-    async def __call__(self, state: MapState, state_input: JSON, scope: Scope) -> JSON:
-        """Raises `StatesError`."""
+    async def __call__(self, state: MapState, visit: Visit, scope: Scope) -> JSON:
+        """Leaves in the visit what a redrive would go on with. Raises `StatesError`."""
 
 
 class Entered(Protocol):
@@ -43,6 +64,7 @@ class Run:
     run_map: MapRunner | None = None
     entered: Entered | None = None
     variables: dict[str, JSON] = field(default_factory=dict)
+    visit: Visit | None = None  # the last state entered
     _variable_sizes: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -59,8 +81,8 @@ class Run:
         }
         return Scope({"input": state_input, "context": context}, self.variables, self.clock, self.random)
 
-    def enter(self, state: State, state_input: JSON) -> tuple[str, int]:
-        """A state is entered: returns EnteredTime and the id of the event, 0 without a history."""
+    def enter(self, state: State, state_input: JSON) -> Visit:
+        """A state is entered."""
         event_id = 0
         if self.history is not None:
             event_id = self.history.add(
@@ -68,7 +90,16 @@ class Run:
             )
         if self.entered is not None:
             self.entered(state.name, state_input)
-        return timestamp(self.clock.now()), event_id
+        self.visit = Visit(state, state_input, timestamp(self.clock.now()), event_id)
+        return self.visit
+
+    def reenter(self, visit: Visit) -> Visit:
+        """A redrive goes on with a state. Its entry stands in the history already, but for a Fail state's."""
+        if isinstance(visit.state, FailState):
+            return self.enter(visit.state, visit.input)
+        if self.entered is not None:
+            self.entered(visit.state.name, visit.input)
+        return visit
 
     def exit(self, state: State, output: JSON, assigned: Mapping[str, JSON]) -> None:
         """A state ends well, and what it assigned takes effect."""

@@ -144,8 +144,9 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class StateMachineDefinition:
-    """A whole definition, checked."""
+    """A whole definition, checked; `text` is its JSON, with what its substitutions stand for."""
 
     flow: Flow
     timeout_s: float | None
     comment: str
+    text: str

@@ -20,6 +20,15 @@ def test_sleeping_a_week_takes_no_time() -> None:
     assert time.process_time() - before < 5
 
 
+def test_years_pass_too() -> None:
+    async def main() -> float:
+        for _ in range(100):
+            await asyncio.sleep(10 * 24 * 3600 + 0.1)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == pytest.approx(1000 * 24 * 3600 + 10)
+
+
 def test_timers_fire_in_the_order_of_their_times() -> None:
     async def main() -> list[float]:
         woken: list[float] = []
