@@ -84,7 +84,7 @@ def run(
 def check_undisturbed(cloud: JobCloud, execution: Execution, expected: JobResults) -> None:
     """All that a job leaves is what it leaves when nothing happens, and nothing was done twice."""
     assert (execution.status, execution.error, execution.cause) == ("SUCCEEDED", None, None)
-    results = JobResults(cloud, execution.output["job_id"])
+    results = JobResults.of(cloud, execution.output["job_id"])
     for folder in ("predictions/", "failures/"):
         assert results.text(folder) == expected.text(folder)
     summaries = [{k: v for k, v in each.summary.items() if k not in TIMES} for each in (results, expected)]
@@ -99,7 +99,7 @@ def check_undisturbed(cloud: JobCloud, execution: Execution, expected: JobResult
 def undisturbed() -> JobResults:
     cloud = JobCloud(model=FakeModel(2))
     execution = run(cloud)
-    results = JobResults(cloud, execution.output["job_id"])
+    results = JobResults.of(cloud, execution.output["job_id"])
     assert results.failures.keys() == {POISON, BROKEN}
     check_undisturbed(cloud, execution, results)
     return results

@@ -695,7 +695,7 @@ def run_job(*, disturbed: bool) -> tuple[JobCloud, JobResults]:
     made = StateMachine(DEFINITION, arn=MACHINE, services=cloud, clock=Clock())
     through(made, lambda address: work(client(address)))
     cloud.close()
-    return cloud, JobResults(cloud, outputs[0]["job_id"])
+    return cloud, JobResults.of(cloud, outputs[0]["job_id"])
 
 
 def test_a_job_that_is_redriven_through_the_door_ends_as_one_that_was_not_disturbed() -> None:
