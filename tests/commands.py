@@ -113,3 +113,12 @@ def processes_of(folder: Path) -> list[int]:
         if os.fsencode(folder) in words and state != "Z":
             found.append(int(process.name))
     return [pid for pid in found if pid != os.getpid()]
+
+
+def wait_until_gone(folder: Path) -> None:
+    """A killed process takes the kernel a moment to clear away; it must not take more than that."""
+    for _ in range(6000):
+        if not processes_of(folder):
+            return
+        signal.sigtimedwait([], 0.005)
+    raise AssertionError(f"still there: {processes_of(folder)}")

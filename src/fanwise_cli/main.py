@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 import fanwise
 from fanwise.errors import FanwiseError, InputError
+from fanwise.storage import FULL
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.settings import DEBUG, debug
 from fanwise_cli.terminal import accept_any_text, for_people, say
@@ -255,7 +256,10 @@ def _ending(error: BaseException) -> tuple[int, str]:
         case FanwiseError():
             return EXIT_FAILED, str(error)
         case OSError():
-            return EXIT_FAILED, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            remedy = "; free some space, and give the same command again" if error.errno in FULL else ""
+            return EXIT_FAILED, f"{error.filename}: {error.strerror}{remedy}" if error.filename else str(
+                error
+            )
         case KeyboardInterrupt():
             return EXIT_INTERRUPTED, "interrupted before the job began; the same command begins anew"
     if debug():

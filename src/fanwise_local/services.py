@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from fanwise.errors import LocationError, StoreUnavailable
-from fanwise.storage import Storage
+from fanwise.errors import LocationError, StoreFull, StoreUnavailable
+from fanwise.storage import FULL, Storage
 from fanwise_local.environment import InvokeResult
 from fanwise_local.functions import RequestTooLargeError, UnknownFunctionError
 from fanwise_local.states.errors import RUNTIME, StatesError
@@ -62,14 +62,14 @@ class LocalServices:
             return await asyncio.to_thread(self._storage.read, f"s3://{bucket}/{key}")
         except FileNotFoundError as error:
             raise StatesError("S3.NoSuchKeyException", str(error)) from error
-        except (OSError, LocationError, StoreUnavailable) as error:
+        except (OSError, LocationError, StoreFull, StoreUnavailable) as error:
             raise StatesError("S3.S3Exception", str(error)) from error
 
     async def put_object(self, bucket: str, key: str, body: bytes) -> None:
         """Write an object, for a ResultWriter."""
         try:
             await asyncio.to_thread(self._storage.write, f"s3://{bucket}/{key}", body)
-        except (OSError, LocationError, StoreUnavailable) as error:
+        except (OSError, LocationError, StoreFull, StoreUnavailable) as error:
             raise StatesError("S3.S3Exception", str(error)) from error
 
     async def _invoke(self, arguments: dict[str, Any]) -> JSON:
@@ -80,6 +80,9 @@ class LocalServices:
             raise StatesError("Lambda.ResourceNotFoundException", f"Function not found: {name}") from error
         except RequestTooLargeError as error:
             raise StatesError("Lambda.RequestTooLargeException", str(error)) from error
+        except OSError as error:  # this machine could start no process
+            kind = StoreFull.__name__ if error.errno in FULL else "Lambda.ServiceException"
+            raise StatesError(kind, f"{name} could not be started: {error}") from error
         if result.fault is not None:
             raise StatesError(result.fault.error_type, text(result.fault.payload))
         try:
@@ -106,7 +109,9 @@ class LocalServices:
             raise StatesError(SQS_ERROR, f"MessageBody must be shorter than {MAX_MESSAGE_BYTES} bytes.")
         message_id = str(uuid.uuid4())
         self._append(
-            f"queues/{str(url).rpartition('/')[2]}.jsonl", {"MessageId": message_id, "Body": message}
+            f"queues/{str(url).rpartition('/')[2]}.jsonl",
+            {"MessageId": message_id, "Body": message},
+            SQS_ERROR,
         )
         digest = hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
         return {"MessageId": message_id, "MD5OfMessageBody": digest}
@@ -122,7 +127,7 @@ class LocalServices:
             refusal = _refusal(entry)
             if refusal is None:
                 event_id = str(uuid.uuid4())
-                self._append("events.jsonl", {"id": event_id, **entry})
+                self._append("events.jsonl", {"id": event_id, **entry}, "EventBridge.InternalException")
                 answers.append({"EventId": event_id})
             else:
                 answers.append(refusal)
@@ -132,11 +137,14 @@ class LocalServices:
             raise StatesError("EventBridge.FailedEntry", text(answer))
         return answer
 
-    def _append(self, name: str, record: dict[str, Any]) -> None:
+    def _append(self, name: str, record: dict[str, Any], error_name: str) -> None:
         path = self._work_dir / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(encode(record) + b"\n")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(encode(record) + b"\n")
+        except OSError as error:
+            raise StatesError(error_name, f"{path}: {error.strerror}") from error
 
 
 def _refusal(entry: JSON) -> dict[str, str] | None:

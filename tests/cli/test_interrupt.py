@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cloud_in_process import Machine, item, read_lines, write_items
-from commands import Ended, processes_of, run_process, started, wait_until
+from commands import Ended, processes_of, run_process, started, wait_until, wait_until_gone
 from fanwise_cli import bundles
 from fanwise_cli.home import JobHome
 from fanwise_cli.run import _log_kept
@@ -230,15 +230,6 @@ def test_ctrl_c_then_sigterm_then_sigkill_then_to_the_end(made_models: Path, tmp
     assert (out / "predictions.jsonl").read_bytes() == (tmp_path / "whole/predictions.jsonl").read_bytes()
     assert json.loads((out / "summary.json").read_bytes())["items"]["predicted"] == count
     assert processes_of(tmp_path) == []
-
-
-def wait_until_gone(folder: Path) -> None:
-    """A killed process takes the kernel a moment to clear away; it must not take more than that."""
-    for _ in range(6000):
-        if not processes_of(folder):
-            return
-        signal.sigtimedwait([], 0.005)
-    raise AssertionError(f"still there: {processes_of(folder)}")
 
 
 def prepares(pid: int) -> bool:

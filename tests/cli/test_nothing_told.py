@@ -91,10 +91,16 @@ def test_a_store_that_tells_too_much() -> None:
     model = Telling(
         StoreUnavailable(f"error sending request for url ({PRESIGNED}): authorization: Bearer {PAYLOAD}")
     )
-    execution, told = job_over(JobCloud(model=model), [{"inputs": {"x": 1, "order": "x"}}] * 3)
-    assert execution.output is None or execution.output["items"]["predicted"] == 0
-    assert "error sending request for url (https://b.s3.amazonaws.com/k?X-Amz-Credential=…" in told
+    cloud = JobCloud(model=model)
+    execution, told = job_over(cloud, [{"inputs": {"x": 1, "order": "x"}}] * 3)
+    assert execution.error == "JobFailed"
+    assert "UnreadableObject 3" in told
     check_untold(told, "told")
+    home = f"s3://{RESULTS}/"
+    keys = [info.key for info in cloud.storage.list(home) if "/failures/" in info.key]
+    kept = b"".join(cloud.storage.read(home + key) for key in keys).decode()
+    assert kept.count("error sending request for url (https://b.s3.amazonaws.com/k?X-Amz-Credential=…") == 3
+    check_untold(kept, "failures")
 
 
 @pytest.mark.parametrize(

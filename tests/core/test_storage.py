@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from obstore.store import MemoryStore
 
-from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
+from fanwise.errors import ItemsChanged, LocationError, StoreFull, StoreUnavailable
 from fanwise.storage import Body, FolderBackend, Location, ObjectInfo, ObstoreBackend, Storage
 
 
@@ -312,6 +312,6 @@ class TestFolder:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr("fanwise.storage.open", no_space, raising=False)
-        with pytest.raises(StoreUnavailable, match="No space left"):
+        with pytest.raises(StoreFull, match="No space left on device; free some space"):
             storage.write("s3://b/x", b"x")
         assert list(tmp_path.iterdir()) == []

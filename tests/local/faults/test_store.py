@@ -11,7 +11,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from fake_model import Died
-from fanwise.errors import StoreUnavailable
+from fanwise.errors import StoreFull, StoreUnavailable
 from fanwise.storage import Backend, FolderBackend, ObstoreBackend, Storage
 from fanwise_local.faults.rules import Fault
 from fanwise_local.faults.store import FaultLayer, InvocationFaults
@@ -127,14 +127,14 @@ def test_errors_add_up(world: World) -> None:
 def test_a_disk_that_is_full_can_be_read(world: World, operation: dict[str, str]) -> None:
     world.storage.write("s3://b/x/y", b"text")
     with world.invocation({"fault": "store_error", "error": "disk full", **operation}):
-        with pytest.raises(StoreUnavailable, match="s3://b/x/y: No space left on device"):
+        with pytest.raises(StoreFull, match="s3://b/x/y: No space left on device"):
             world.storage.write("s3://b/x/y", b"more")
         assert world.storage.read("s3://b/x/y") == b"text"
 
 
 def test_a_disk_that_is_full_takes_no_commit(world: World) -> None:
     rule = {"fault": "store_error", "error": "disk full", "operation": "create"}
-    with world.invocation(rule), pytest.raises(StoreUnavailable, match="No space left"):
+    with world.invocation(rule), pytest.raises(StoreFull, match="No space left"):
         world.storage.create(COMMIT, b"mine")
     assert list(world.plain.list("s3://b/")) == []
 

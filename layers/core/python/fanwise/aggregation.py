@@ -23,7 +23,7 @@ from fanwise.redaction import redacted
 from fanwise.replays import read_summary, told_of_replays, write_summary
 from fanwise.storage import Location, Storage
 
-FINAL_ERRORS = ("ModelError", "ItemsChanged")  # of children: no further round would go better
+FINAL_ERRORS = ("ModelError", "ItemsChanged", "StoreFull")  # of children: no further round would go better
 _FAILED_ROWS_BYTES = 1024 * 1024  # of the ResultWriter's FAILED files, to say why entries are unfinished
 _MAX_MESSAGE_CHARACTERS = 500
 _BETWEEN_ROWS = " \t\r\n,[]"

@@ -17,6 +17,7 @@
     │   └── NonFiniteResult  NotUtf8Result  ResultTooLarge                               stage result
     ├── ModelError               the model cannot be loaded, or rejects whatever it is given: stops the job
     ├── ItemsChanged             the items file is not the version that was planned
+    ├── StoreFull                the disk that stands for the store is full: stops the job, until there is room
     └── StoreUnavailable         the store asked to wait, or did not answer: worth another attempt
 
 Step Functions sees a handler's exception by its class name, so a name in `Retry` or `Catch` of the definition
@@ -221,6 +222,10 @@ class ModelError(FanwiseError):
 
 class ItemsChanged(FanwiseError):
     """The items file is no longer the version that was planned."""
+
+
+class StoreFull(FanwiseError):
+    """The disk that stands for the store is full (S3 never is). Stops the job; a resume goes on."""
 
 
 class StoreUnavailable(FanwiseError):

@@ -4,7 +4,8 @@ A Lambda sees S3 alone. On a laptop the environment variable FANWISE_MOUNTS name
 a key is resolved and held inside its folder, whatever `..` and symlinks say.
 
 Raises, beside what the single functions name: `FileNotFoundError` (no such object), `PermissionError` (not
-allowed), `StoreUnavailable` (worth another attempt), `LocationError` (malformed, or outside what may be read).
+allowed), `StoreUnavailable` (worth another attempt), `StoreFull` (a folder's disk), `LocationError` (malformed, or
+outside what may be read).
 """
 
 import errno
@@ -31,12 +32,13 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore, S3Store
 
 from fanwise import settings
-from fanwise.errors import ItemsChanged, LocationError, StoreUnavailable
+from fanwise.errors import ItemsChanged, LocationError, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 MAX_KEY_BYTES = 1024  # of an S3 key (object-keys)
 
@@ -235,6 +237,8 @@ def _naming(uri: str) -> Iterator[None]:
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{uri}: {error}") from error
     except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull(f"{uri}: {error.strerror}; free some space, then resume the job") from error
         raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
     except BaseError as error:
         raise StoreUnavailable(f"{uri}: {str(error).splitlines()[0]}") from error

@@ -7,7 +7,7 @@ from fanwise.errors import BundleError, ModelError
 from fanwise.model import bundle
 from fanwise.model.model import Model, load
 from fanwise.records import Job, ModelRef
-from fanwise.storage import Storage
+from fanwise.storage import FULL, Storage
 
 
 class Kept:
@@ -36,5 +36,11 @@ class Kept:
                 folder = bundle.fetch(self._storage, ref, self._folder)
             except (BundleError, FileNotFoundError, PermissionError) as error:
                 raise ModelError(str(error)) from error
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                raise ModelError(
+                    f"there is no room for the model in {self._folder}: {error.strerror}"
+                ) from error
             self._model, self._digest = load(folder, ref, memory_mb=self._memory_mb), ref.digest
         return self._model
