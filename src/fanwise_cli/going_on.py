@@ -12,13 +12,13 @@ import msgspec
 
 from fanwise.errors import InputError, JobError
 from fanwise.planning.plan import pin_job
+from fanwise.records import job_prefix
 from fanwise.replays import read_summary, replays_of
-from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.home import JobHome, find_job
 from fanwise_cli.preparation import HowToRun, Prepared, publish_model, unusable_paths_are_input
 from fanwise_cli.run import RunResult, run_prepared, tell_summary
-from fanwise_cli.terminal import JobConsole
+from fanwise_cli.terminal import JobConsole, print_document
 from fanwise_local.mounts import Mounts
 from fanwise_local.template import Stack, read_stack, stack_root
 
@@ -41,18 +41,11 @@ class _Held:
         roots = [f"{bucket}={path}" for bucket, path in held.folders.items()]
         self.mounts = Mounts.of(self.stack, work_dir=home.work_dir, folders=[], roots=roots)
 
-    def _results(self) -> Storage:
-        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"])
-        return Storage({"results": FolderBackend(folder, writable=False)}, s3=False)
+        self._results = Prepared(self.stack, self.mounts, {}, home.out).results_bucket()
 
     def summary(self, job_id: str) -> dict[str, Any] | None:
         """The summary of a job that has ended."""
-        return read_summary(self._results(), f"s3://results/jobs/{job_id}/")
-
-    def is_planned(self, job_id: str) -> bool:
-        """Whether the plan of a job is there."""
-        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"])
-        return (folder / "jobs" / job_id / "job.json").exists()
+        return read_summary(self._results, f"s3://results/{job_prefix(job_id)}")
 
     def start_from_the_beginning(self) -> dict[str, Any]:
         """What plans the job; raises `InputError` where that would be another job by now."""
@@ -69,17 +62,21 @@ class _Held:
 
     def replays(self) -> tuple[str, ...]:
         """The job's replays, as the results bucket has them."""
-        return tuple(replays_of(self._results(), f"s3://results/jobs/{self.job.job_id}/"))
+        return tuple(replays_of(self._results, f"s3://results/{job_prefix(self.job.job_id)}"))
 
-    def prepared(self, start: dict[str, Any], job_id: str | None, number: int) -> Prepared:
+    def prepared(self, start: dict[str, Any], number: int) -> Prepared:
         """A start of this cloud; `number` is the replay's, 0 for the job itself."""
         results = self.home.replay_folder(number) if number else self.home.out
-        return Prepared(self.stack, self.mounts, start, job_id, results)
+        return Prepared(self.stack, self.mounts, start, results)
+
+    def is_planned(self, job_id: str) -> bool:
+        """Whether the plan of a job is there."""
+        return (self.prepared({}, 0).jobs_folder / job_id / "job.json").exists()
 
     def remember_replays(self) -> None:
         """Write the replays into home.json, and bring the parent's summary home, which tells of them."""
         self.home.write(msgspec.structs.replace(self.job, replays=self.replays()))
-        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"]) / "jobs" / self.job.job_id
+        folder = self.prepared({}, 0).jobs_folder / self.job.job_id
         if (folder / "parts.jsonl").exists():
             self.home.collect(folder)
 
@@ -101,15 +98,14 @@ def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: Job
                 console.tell(
                     f"every item of {job_id} was tried to its end; there is nothing to resume", "dim"
                 )
-            return tell_summary(how, summary, held.prepared({}, job_id, number).results, home=home.out)
+            return tell_summary(how, summary, held.prepared({}, number).results, home=home.out)
         start: dict[str, Any] = {"resume": job_id}
         if max_concurrency is not None:
             start["max_concurrency"] = max_concurrency
         if not held.is_planned(job_id):
             start = held.start_from_the_beginning()
-        result = run_prepared(
-            how, home, held.prepared(start, job_id, number), console, goes_on=f"fanwise resume {home.out}"
-        )
+        prepared = held.prepared(start, number)
+        result = run_prepared(how, home, prepared, console, goes_on=f"fanwise resume {home.out}")
         if number:
             held.remember_replays()
         return result
@@ -117,7 +113,7 @@ def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: Job
 
 def _are_there(held: _Held, number: int) -> bool:
     """Whether the results have been brought home."""
-    folder = held.prepared({}, None, number).results
+    folder = held.prepared({}, number).results
     return all((folder / name).exists() for name in ("predictions.jsonl", "failures.jsonl", "summary.json"))
 
 
@@ -144,11 +140,13 @@ def replay(
         if not summary["items"]["dead_lettered"]:
             if not how.quiet:
                 console.tell(f"{home.out}: no dead letters are left; there is nothing to replay", "dim")
+            if how.as_json:
+                print_document(summary)
             return RunResult(EXIT_OK, summary)
         said = {"batch_size": batch_size, "max_concurrency": max_concurrency}
         start: dict[str, Any] = {"replay": held.job.job_id, "resume": True}
         start |= {key: value for key, value in said.items() if value is not None}
-        prepared = held.prepared(start, None, len(held.replays()) + 1)
+        prepared = held.prepared(start, len(held.replays()) + 1)
         if model is not None:
             reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.quiet)
             prepared = replace(prepared, start={**start, "model": reference}, notes=notes)

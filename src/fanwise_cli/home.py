@@ -103,8 +103,9 @@ class JobHome:
         self.write(job)
         if before is not None and before.job_id != job.job_id:
             shutil.rmtree(self.out / REPLAYS, ignore_errors=True)
-            for job_id in (before.job_id, *before.replays):
-                shutil.rmtree(jobs_folder / job_id, ignore_errors=True)
+            for folder in jobs_folder.glob("*"):
+                if folder.name != job.job_id:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, job: HeldJob) -> None:
         """Write home.json, and nothing else."""

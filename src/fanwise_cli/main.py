@@ -14,8 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 import fanwise
-from fanwise.errors import FanwiseError, InputError
-from fanwise.storage import FULL
+from fanwise.errors import DISK_FULL, FanwiseError, InputError
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.settings import DEBUG, debug
 from fanwise_cli.terminal import accept_any_text, for_people, say
@@ -256,7 +255,7 @@ def _ending(error: BaseException) -> tuple[int, str]:
         case FanwiseError():
             return EXIT_FAILED, str(error)
         case OSError():
-            remedy = "; free some space, and give the same command again" if error.errno in FULL else ""
+            remedy = "; free some space, and give the same command again" if error.errno in DISK_FULL else ""
             return EXIT_FAILED, f"{error.filename}: {error.strerror}{remedy}" if error.filename else str(
                 error
             )

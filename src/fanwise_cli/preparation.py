@@ -20,6 +20,7 @@ from fanwise.items.manifest import read_manifest
 from fanwise.planning.plan import pin_job
 from fanwise.planning.source import pin_items
 from fanwise.records import Manifest
+from fanwise.storage import FolderBackend, Storage
 from fanwise_cli import bundles
 from fanwise_cli.home import HeldJob, JobHome
 from fanwise_cli.progress import waiting
@@ -83,19 +84,19 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job, ready to start: what PlanJob is told, and the cloud's folders.
-
-    `job_id` is the one that this start is, or None where only PlanJob will know; `results` is the folder that what
-    it leaves is brought to.
-    """
+    """A job, ready to start: what PlanJob is told, the cloud's folders, and where its results are brought."""
 
     stack: Stack
     mounts: Mounts
     start: dict[str, Any]
-    job_id: str | None
     results: Path
     notes: Sequence[str] = ()
     faults: "FaultPlan | None" = None
+
+    def results_bucket(self) -> Storage:
+        """The results bucket, for reading, as bucket `results`."""
+        folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"])
+        return Storage({"results": FolderBackend(folder, writable=False)}, s3=False)
 
     @property
     def jobs_folder(self) -> Path:
@@ -140,7 +141,7 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
     read = {name: mount.path for name, mount in mounts.by_bucket.items() if not mount.writable}
     held = msgspec.structs.replace(held, start=start, folders=read)
     notes = [*notes, *([f"faults: {faults.headline()}"] if faults else [])]
-    return Prepared(stack, mounts, start, held.job_id, home.out, notes, faults), held
+    return Prepared(stack, mounts, start, home.out, notes, faults), held
 
 
 def _faults(options: RunOptions, stack: Stack) -> "FaultPlan | None":

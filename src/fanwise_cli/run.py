@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from fanwise.records import ExecutionRecord, execution_key
-from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
 from fanwise_cli.interruption import interruption
@@ -71,7 +70,9 @@ def run_prepared(
     if not how.quiet:
         for note in prepared.notes:
             console.tell(note, "dim")
-    progress = JobProgress(console, quiet=how.quiet, ledger=Ledger(_results(prepared), "s3://results/"))
+    progress = JobProgress(
+        console, quiet=how.quiet, ledger=Ledger(prepared.results_bucket(), "s3://results/")
+    )
     try:
         with progress, _log_kept(home.work_dir / "logs"):
             execution = asyncio.run(_execute(how, home, prepared, progress))
@@ -83,12 +84,6 @@ def run_prepared(
         done = f"{progress.done:,} of {counted(progress.total, 'item')}" if progress.total else "nothing yet"
         console.tell(f"Interrupted. Done: {done}. {goes_on} goes on from there.", "yellow", wrap=True)
     return RunResult(EXIT_INTERRUPTED)
-
-
-def _results(prepared: Prepared) -> Storage:
-    """The results bucket, for reading, as bucket `results`."""
-    folder = prepared.mounts.folder_of(prepared.stack.buckets["ResultsBucket"])
-    return Storage({"results": FolderBackend(folder, writable=False)}, s3=False)
 
 
 async def _execute(how: HowToRun, home: JobHome, prepared: Prepared, progress: JobProgress) -> Execution:
@@ -133,7 +128,7 @@ def _finish(
 def _job_folder(prepared: Prepared, execution: Execution) -> Path | None:
     """Where the results bucket has the job of an execution; None where it claimed none."""
     try:
-        record = _results(prepared).read(f"s3://results/{execution_key(execution.arn)}")
+        record = prepared.results_bucket().read(f"s3://results/{execution_key(execution.arn)}")
     except FileNotFoundError:
         return None
     return prepared.jobs_folder / msgspec.json.decode(record, type=ExecutionRecord).job_id

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from fanwise.errors import LocationError, StoreFull, StoreUnavailable
-from fanwise.storage import FULL, Storage
+from fanwise.errors import DISK_FULL, LocationError, StoreFull, StoreUnavailable
+from fanwise.storage import Storage
 from fanwise_local.environment import InvokeResult
 from fanwise_local.functions import RequestTooLargeError, UnknownFunctionError
 from fanwise_local.states.errors import RUNTIME, StatesError
@@ -81,7 +81,7 @@ class LocalServices:
         except RequestTooLargeError as error:
             raise StatesError("Lambda.RequestTooLargeException", str(error)) from error
         except OSError as error:  # this machine could start no process
-            kind = StoreFull.__name__ if error.errno in FULL else "Lambda.ServiceException"
+            kind = StoreFull.__name__ if error.errno in DISK_FULL else "Lambda.ServiceException"
             raise StatesError(kind, f"{name} could not be started: {error}") from error
         if result.fault is not None:
             raise StatesError(result.fault.error_type, text(result.fault.payload))

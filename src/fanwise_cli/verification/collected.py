@@ -9,6 +9,7 @@ import msgspec
 from fanwise.errors import ItemsChanged
 from fanwise.records import Part
 from fanwise.storage import Storage
+from fanwise_cli.verification.ledger import is_there
 
 _READABLE_REMEDY = "remove it, and the same run brings the results home again"
 
@@ -24,7 +25,7 @@ def other_than_the_parts(
         try:
             line = first_difference(_bytes_of(storage, uris), _bytes_of(storage, [collected + name]))
         except (FileNotFoundError, ItemsChanged):
-            if all(_is_there(storage, uri) for uri in uris):  # else it is said already
+            if all(is_there(storage, uri) for uri in uris):  # else it is said already
                 found.append(f"{name} is not there; the same run brings the results home again")
             continue
         if line is not None:
@@ -52,14 +53,6 @@ def first_difference(ours: Iterator[bytes], theirs: Iterator[bytes]) -> int | No
 
 def _bytes_of(storage: Storage, uris: list[str]) -> Iterator[bytes]:
     return chain.from_iterable(storage.stream(uri, storage.head(uri)) for uri in uris)
-
-
-def _is_there(storage: Storage, uri: str) -> bool:
-    try:
-        storage.head(uri)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _other_summary(storage: Storage, summary: dict[str, Any], collected: str) -> list[str]:

@@ -39,7 +39,7 @@ def read_plan(storage: Storage, home: str) -> Job:
     try:
         return read_job(storage, home)
     except FileNotFoundError as error:
-        if _is_there(storage, home + "parts.jsonl") or any(storage.list(home + "commits/")):
+        if is_there(storage, home + "parts.jsonl") or any(storage.list(home + "commits/")):
             raise FanwiseError(
                 f"{home}job.json is gone, and without the plan nothing can be verified"
             ) from error
@@ -79,7 +79,8 @@ def home_of_other(home: str, job_id: str) -> str:
     return f"s3://{Location.parse(home).bucket}/{job_prefix(job_id)}"
 
 
-def _is_there(storage: Storage, uri: str) -> bool:
+def is_there(storage: Storage, uri: str) -> bool:
+    """Whether there is such an object."""
     try:
         storage.head(uri)
     except FileNotFoundError:

@@ -24,9 +24,12 @@ Step Functions sees a handler's exception by its class name, so a name in `Retry
 that is not AWS's own is a class of this module (a test holds that).
 """
 
+import errno
 from typing import ClassVar
 
 from fanwise.redaction import redacted
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says then, as its errno
 
 
 class FanwiseError(Exception):

@@ -32,13 +32,12 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore, S3Store
 
 from fanwise import settings
-from fanwise.errors import ItemsChanged, LocationError, StoreFull, StoreUnavailable
+from fanwise.errors import DISK_FULL, ItemsChanged, LocationError, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk says
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 MAX_KEY_BYTES = 1024  # of an S3 key (object-keys)
 
@@ -237,7 +236,7 @@ def _naming(uri: str) -> Iterator[None]:
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{uri}: {error}") from error
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             raise StoreFull(f"{uri}: {error.strerror}; free some space, then resume the job") from error
         raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
     except BaseError as error:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from fanwise.commits import read_job
-from fanwise.errors import BundleError, ModelError
+from fanwise.errors import DISK_FULL, BundleError, ModelError
 from fanwise.model import bundle
 from fanwise.model.model import Model, load
 from fanwise.records import Job, ModelRef
-from fanwise.storage import FULL, Storage
+from fanwise.storage import Storage
 
 
 class Kept:
@@ -37,7 +37,7 @@ class Kept:
             except (BundleError, FileNotFoundError, PermissionError) as error:
                 raise ModelError(str(error)) from error
             except OSError as error:
-                if error.errno not in FULL:
+                if error.errno not in DISK_FULL:
                     raise
                 raise ModelError(
                     f"there is no room for the model in {self._folder}: {error.strerror}"
