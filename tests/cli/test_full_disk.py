@@ -76,7 +76,7 @@ SCRIPT = """
 mount -t tmpfs -o size=6m none "$OUT"
 fanwise() { "$PYTHON" -m fanwise_cli "$@"; }
 job="$OUT/job"
-fanwise run "$ITEMS" --model "$MODEL" --out "$job" --batch-size 10 > "$SAID/first" 2>&1 || echo $? > "$SAID/code"
+fanwise run "$ITEMS" --model "$MODEL" --out "$job" --batch-size 50 > "$SAID/first" 2>&1 || echo $? > "$SAID/code"
 mount -o remount,size=60m "$OUT"
 fanwise resume "$job" > "$SAID/second" 2>&1
 fanwise verify "$job" > "$SAID/third" 2>&1
@@ -86,8 +86,8 @@ cp "$job/summary.json" "$SAID"
 
 @pytest.mark.skipif(not has_a_disk_of_its_own(), reason="a small file system cannot be mounted here")
 def test_a_small_disk_that_is_really_full(made_models: Path, tmp_path: Path) -> None:
-    count = 3_000
-    note = "x" * 3_000  # each item carries so much into its prediction: 9 MB in all
+    count = 600
+    note = "x" * 15_000  # each item carries so much into its prediction: 9 MB in all
     rows = [{"inputs": {"age": x, "history": [x, 1, 2]}, "note": note} for x in range(count)]
     items, out, said = write_items(tmp_path / "data/rows.jsonl", rows), tmp_path / "out", tmp_path / "said"
     out.mkdir()
