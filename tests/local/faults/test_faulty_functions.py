@@ -272,18 +272,23 @@ def test_closing_the_cloud_ends_one_that_would_write_late(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "error"),
     [
-        {"fault": "store_error", "operation": "read", "key": "results/items/*.txt"},
-        {"fault": "store_error", "operation": "write", "error": "disk full"},
-        {"fault": "truncate", "key": "*.txt"},
-        {"fault": "uncertain_create", "done": False},
+        (
+            {"fault": "store_error", "operation": "read", "key": "results/items/*.txt"},
+            "StoreUnavailable",
+        ),
+        ({"fault": "store_error", "operation": "write", "error": "disk full"}, "StoreFull"),
+        ({"fault": "truncate", "key": "*.txt"}, "StoreUnavailable"),
+        ({"fault": "uncertain_create", "done": False}, "StoreUnavailable"),
     ],
 )
-def test_a_store_that_does_not_answer_is_worth_another_attempt(tmp_path: Path, rule: dict[str, Any]) -> None:
+def test_a_store_that_fails_is_told_and_the_process_lives_on(
+    tmp_path: Path, rule: dict[str, Any], error: str
+) -> None:
     async def main() -> None:
         async with cloud_of(tmp_path, rule) as cloud:
-            assert error_of(await cloud.invoke()) == "StoreUnavailable"
+            assert error_of(await cloud.invoke()) == error
             told = answer(await cloud.invoke())
             assert (told["text"], told["winner"]) == ("twelve chars", told["mine"])
             assert len(set(cloud.pids())) == 1  # nothing has died

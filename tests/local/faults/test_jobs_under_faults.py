@@ -59,6 +59,17 @@ def check_outlasted(cloud: JobCloud, execution: Execution, items: int = ITEMS) -
     assert len(check(cloud, execution, items).predictions) == items
 
 
+def test_a_full_disk_stops_the_job_at_once_and_a_resume_goes_on() -> None:
+    rule = {"fault": "store_error", "operation": "write", "error": "disk full", "function": "PredictBatch"}
+    with cloud_of(plan_of({**rule, "entry": "000003", "attempt": 1})) as cloud:
+        stopped = ran(cloud)
+        assert (stopped.error, invoked(cloud)["AggregateResults"]) == ("JobFailed", 1)
+        assert str(stopped.cause).startswith("StoreFull: s3://results/")
+        assert str(stopped.cause).endswith("No space left on device; free some space, then resume the job")
+        job_id = json.loads(cloud.storage.read("s3://results/executions/first.json"))["job_id"]
+        check_outlasted(cloud, cloud.run({"resume": job_id}, "second"))
+
+
 @pytest.mark.parametrize(
     ("rule", "further"),
     [
@@ -69,7 +80,6 @@ def check_outlasted(cloud: JobCloud, execution: Execution, items: int = ITEMS) -
         ({"fault": "repeat_response"}, 0),
         ({"fault": "repeat_invocation"}, 0),
         ({"fault": "store_error", "operation": "read"}, 1),
-        ({"fault": "store_error", "operation": "write", "error": "disk full"}, 1),
         ({"fault": "slow_store", "seconds": 600}, 0),
         ({"fault": "truncate", "key": "*/items.jsonl"}, 1),
         ({"fault": "uncertain_create", "done": True}, 0),
