@@ -82,7 +82,8 @@ def _headline(found: Verification) -> Text:
     if not found.attempted:
         return text.append(": there were no items")
     if found.is_proved:
-        return text.append(f": each of {counted(found.attempted, 'item')} is accounted for, once")
+        every = "its one item is" if found.attempted == 1 else f"each of {found.attempted:,} items is"
+        return text.append(f": {every} accounted for, once")
     return text
 
 

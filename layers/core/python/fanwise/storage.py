@@ -255,9 +255,8 @@ _RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=
 def _s3(bucket: str) -> S3Store:
     """A bucket of S3, or of an endpoint that AWS_ENDPOINT names."""
     client = _CLIENT.copy()
-    if (
-        os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
-    ):  # which obstore reads only where it is told nothing
+    # obstore reads this variable only where it is told nothing.
+    if os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true":
         client["allow_http"] = True
     return S3Store(bucket, client_options=client, retry_config=_RETRIES)
 
