@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,9 @@ def real_line(index: int, order: str) -> str:
     return json.dumps({"id": f"n{index}", "inputs": {"age": age, "history": [index, 1, 2]}})
 
 
-async def run_real_jobs(seeds: range, model: Path, folder: Path, tally: Tally) -> None:
+async def run_real_jobs(
+    seeds: range, model: Path, folder: Path, tally: Tally, told: Callable[[Tally], None] = lambda tally: None
+) -> None:
     """Jobs one after the other in one cloud, each under its own plan. `model` is a SavedModel (`tabular`)."""
     stack = read_stack(stack_root(), parameters={"PredictBatchMemoryMb": "1024"})
     (folder / "data").mkdir(parents=True)
@@ -259,6 +262,7 @@ async def run_real_jobs(seeds: range, model: Path, folder: Path, tally: Tally) -
                 tally.note(befallen, _REAL_ITEMS, None)
             except (AssertionError, FanwiseError) as error:
                 tally.note(Counter(), 0, f"real seed {seed}: {error}\n{draw_real_plan(seed).describe()}")
+            told(tally)
 
 
 async def _run_real_job(
@@ -299,14 +303,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=100_000, help="of the first")
     given = parser.parse_args(words)
     began_s, tally = time.monotonic(), Tally()
-    for number, _ in enumerate(virtual(range(given.seed, given.seed + given.virtual), tally), 1):
-        if number % 500 == 0:
-            print(f"{number:,} jobs on the virtual clock, {len(tally.failed)} failed", flush=True)
+    for _ in virtual(range(given.seed, given.seed + given.virtual), tally):
+        _tell_now_and_then(tally, 500)
     with tempfile.TemporaryDirectory() as folder:
         if given.real:
             model = _make_model(Path(folder))
             seeds = range(given.seed, given.seed + given.real)
-            asyncio.run(run_real_jobs(seeds, model, Path(folder, "real"), tally))
+            told = partial(_tell_now_and_then, every=50)
+            asyncio.run(run_real_jobs(seeds, model, Path(folder, "real"), tally, told))
     print(table(tally))
     seconds = time.monotonic() - began_s
     print(
@@ -316,6 +320,11 @@ def main(words: Sequence[str] | None = None) -> int:
     for failed in tally.failed:
         print(failed, file=sys.stderr)
     return 1 if tally.failed else 0
+
+
+def _tell_now_and_then(tally: Tally, every: int) -> None:
+    if tally.jobs % every == 0:
+        print(f"{tally.jobs:,} jobs, {len(tally.failed)} failed", flush=True)
 
 
 def _make_model(folder: Path) -> Path:
