@@ -24,7 +24,7 @@ import msgspec
 
 from fake_model import FakeModel
 from fanwise.errors import FanwiseError
-from fanwise.records import job_prefix
+from fanwise.records import execution_key, job_prefix
 from fanwise.storage import Storage
 from fanwise_cli import bundles
 from fanwise_cli.verification import verify_job
@@ -279,10 +279,10 @@ async def _run_real_job(
     manifest = {"items": mounts.uri_of(items), "model": model, "batch_size": batch_size}
     execution = await cloud.settled(cloud.start_execution({"manifest": manifest}))
     assert execution.error in (None, "JobFailed"), f"{execution.error}: {execution.cause}"
-    summary: Any = execution.output
-    assert summary is not None, execution.cause
-    home = f"s3://{stack.buckets['ResultsBucket']}/{job_prefix(summary['job_id'])}"
-    check(mounts.storage(), home, Oracle(orders, batch_size, plan).fates)
+    storage, results = mounts.storage(), stack.buckets["ResultsBucket"]
+    record = storage.read(f"s3://{results}/{execution_key(execution.arn)}")
+    home = f"s3://{results}/{job_prefix(json.loads(record)['job_id'])}"
+    check(storage, home, Oracle(orders, batch_size, plan).fates)
     lines = kept.read_text().splitlines() if kept.exists() else []
     return Counter(json.loads(line)["fault"]["fault"] for line in lines)
 
