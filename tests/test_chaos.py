@@ -12,7 +12,7 @@ from keras_models import made_models
 
 __all__ = ["made_models"]  # a fixture
 
-JOBS, REAL_JOBS, AT_ONCE = 500, 12, 50
+JOBS, REAL_JOBS, AT_ONCE = 500, 50, 50
 
 
 @pytest.mark.parametrize("first", range(0, JOBS, AT_ONCE))
