@@ -38,6 +38,18 @@ def test_a_commit_that_does_not_add_up_is_refused() -> None:
         walk(ledger.storage, HOME)
 
 
+@pytest.mark.parametrize("name", ["000000", "000001", "000000x.0"])
+def test_a_commit_that_leads_elsewhere_than_down_is_refused(name: str) -> None:
+    """One that left over its own entry would make the walk go on for ever."""
+    ledger = Ledger([5])
+    (entry,) = ledger.entries
+    ledger.commit(entry, predicted=0, rest=[msgspec.structs.replace(entry, entry=name)])
+    with pytest.raises(
+        FanwiseError, match=rf"commits/000000\.json leaves over '{name}', which is no part of"
+    ):
+        walk(ledger.storage, HOME)
+
+
 @given(st.lists(st.integers(1, 40), max_size=8), st.data())
 def test_whatever_is_decided_the_walk_accounts_for_every_item(counts: list[int], data: st.DataObject) -> None:
     ledger = Ledger(counts)

@@ -80,7 +80,8 @@ class Walk:
 def walk(storage: Storage, home: str) -> Walk:
     """Go from `work/0.jsonl` through the commits and their rests.
 
-    Raises `FanwiseError` where a commit's counts do not add up to its entry's: something else wrote there.
+    Raises `FanwiseError` where a commit's counts do not add up to its entry's, or its rests are not parts of it:
+    something else wrote there.
     """
     level = read_work(storage, home, 0)
     planned, commits, left = len(level), [], []
@@ -108,6 +109,13 @@ def _read_level(
 
 
 def _check(entry: Entry, commit: Commit) -> None:
+    """Each step of the walk accounts for all items and leads further down, so that it cannot go in a circle."""
+    for rest in commit.rest:
+        if not rest.entry.startswith(f"{entry.entry}."):
+            raise FanwiseError(
+                f"{commit_key(entry.entry)} leaves over {rest.entry!r}, which is no part of its entry;"
+                f" it was not written by fanwise"
+            )
     counted = commit.predicted + commit.dead_lettered + sum(rest.count for rest in commit.rest)
     if counted != entry.count:
         raise FanwiseError(
