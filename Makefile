@@ -56,7 +56,7 @@ bench: setup ## Measure against hand-written loops
 
 CHAOS = --virtual 5000 --real 500
 
-chaos: setup ## Run thousands of jobs under drawn fault plans (CHAOS="--seed 7 --virtual 100 --real 10"); an hour
+chaos: setup ## Run thousands of jobs under drawn fault plans (CHAOS="--seed 7 --virtual 100 --real 10"); half an hour
 	$(BIN)/python tests/chaos.py $(CHAOS)
 
 wheel: setup ## Build dist/fanwise-VERSION-py3-none-any.whl, without network
