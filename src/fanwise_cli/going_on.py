@@ -12,7 +12,7 @@ import msgspec
 
 from fanwise.errors import InputError, JobError
 from fanwise.planning.plan import pin_job
-from fanwise.records import job_prefix
+from fanwise.records import home_of
 from fanwise.replays import read_summary, replays_of
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.home import JobHome, find_job
@@ -45,7 +45,7 @@ class _Held:
 
     def summary(self, job_id: str) -> dict[str, Any] | None:
         """The summary of a job that has ended."""
-        return read_summary(self._results, f"s3://results/{job_prefix(job_id)}")
+        return read_summary(self._results, home_of("results", job_id))
 
     def start_from_the_beginning(self) -> dict[str, Any]:
         """What plans the job; raises `InputError` where that would be another job by now."""
@@ -62,7 +62,7 @@ class _Held:
 
     def replays(self) -> tuple[str, ...]:
         """The job's replays, as the results bucket has them."""
-        return tuple(replays_of(self._results, f"s3://results/{job_prefix(self.job.job_id)}"))
+        return tuple(replays_of(self._results, home_of("results", self.job.job_id)))
 
     def prepared(self, start: dict[str, Any], number: int) -> Prepared:
         """A start of this cloud; `number` is the replay's, 0 for the job itself."""

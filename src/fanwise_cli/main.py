@@ -48,6 +48,15 @@ def _fanwise(
         raise typer.Exit(EXIT_USAGE)
 
 
+_JOB = typer.Argument(metavar="JOB", help="The --out folder of a job, or its id, found in the folders here.")
+_ENVIRONMENTS = typer.Option(
+    "--environments", min=1, help="Processes at once; by default as cores and memory allow."
+)
+_CONCURRENCY = typer.Option("--max-concurrency", min=1, max=10_000, help="In place of the job's.")
+_JSON = typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
+_QUIET = typer.Option("--quiet", help="No progress and no summary.")
+
+
 @app.command()
 def run(
     items: Annotated[
@@ -79,20 +88,13 @@ def run(
         list[str] | None,
         typer.Option("--root", help="DIR or NAME=DIR: a further folder that items may name as s3://NAME/…"),
     ] = None,
-    environments: Annotated[
-        int | None,
-        typer.Option(
-            "--environments", min=1, help="Processes at once; by default as cores and memory allow."
-        ),
-    ] = None,
+    environments: Annotated[int | None, _ENVIRONMENTS] = None,
     faults: Annotated[
         Path | None,
         typer.Option("--faults", help="A fault plan: what shall go wrong, to see the job outlast it."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
+    as_json: Annotated[bool, _JSON] = False,
+    quiet: Annotated[bool, _QUIET] = False,
 ) -> Work:
     """Run a job on this machine, on the deployed definition."""
 
@@ -116,15 +118,6 @@ def run(
         return run(options, console=for_people()).exit_code
 
     return work
-
-
-_JOB = typer.Argument(metavar="JOB", help="The --out folder of a job, or its id, found in the folders here.")
-_ENVIRONMENTS = typer.Option(
-    "--environments", min=1, help="Processes at once; by default as cores and memory allow."
-)
-_CONCURRENCY = typer.Option("--max-concurrency", min=1, max=10_000, help="In place of the job's.")
-_JSON = typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
-_QUIET = typer.Option("--quiet", help="No progress and no summary.")
 
 
 @app.command()
@@ -185,9 +178,7 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--folder", help="Where the demo's model, scans and results go.")
     ] = Path("fanwise-demo"),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print summary.json, and nothing else, on stdout.")
-    ] = False,
+    as_json: Annotated[bool, _JSON] = False,
 ) -> Work:
     """Train a small model on handwritten digits and run the whole pipeline over held-out scans."""
 
@@ -256,9 +247,8 @@ def _ending(error: BaseException) -> tuple[int, str]:
             return EXIT_FAILED, str(error)
         case OSError():
             remedy = "; free some space, and give the same command again" if error.errno in DISK_FULL else ""
-            return EXIT_FAILED, f"{error.filename}: {error.strerror}{remedy}" if error.filename else str(
-                error
-            )
+            what = f"{error.filename}: {error.strerror}{remedy}" if error.filename else str(error)
+            return EXIT_FAILED, what
         case KeyboardInterrupt():
             return EXIT_INTERRUPTED, "interrupted before the job began; the same command begins anew"
     if debug():

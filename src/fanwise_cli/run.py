@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from fanwise.errors import message_of_cause
 from fanwise.records import ExecutionRecord, execution_key
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
@@ -144,10 +145,7 @@ def _execution_of(summary: Path) -> str | None:
 
 
 def _why(execution: Execution) -> str:
-    try:
-        message = json.loads(execution.cause or "")["errorMessage"]
-    except (ValueError, KeyError, TypeError):
-        message = execution.cause
+    message = message_of_cause(execution.cause or "")
     return " ".join(f"{execution.error}: {message}".split()) if message else str(execution.error)
 
 

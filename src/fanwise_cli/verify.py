@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from fanwise.records import job_prefix
+from fanwise.records import home_of
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
 from fanwise_cli.home import find_job
@@ -45,7 +45,7 @@ def verify(options: VerifyOptions, *, console: JobConsole) -> int:
     told = {name: mount.path for name, mount in mounts.by_bucket.items()}  # over what the run had
     storage = _storage(held.folders | told | {_OUT: str(home.out)})
     with waiting(console, "reading every line", quiet=False):
-        found = verify_job(storage, f"s3://{results}/{job_prefix(held.job_id)}", f"s3://{_OUT}/")
+        found = verify_job(storage, home_of(results, held.job_id), f"s3://{_OUT}/")
     if options.as_json:
         print_document(document(found))
     else:

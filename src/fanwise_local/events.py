@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fanwise.planning.start import STATUS_CHANGE
 from fanwise_local.states.executions import Execution
 from fanwise_local.states.payloads import JSON, text, timestamp
-
-STATUS_CHANGE = "Step Functions Execution Status Change"
 
 
 class UnknownPatternError(ValueError):

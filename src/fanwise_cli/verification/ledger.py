@@ -11,7 +11,7 @@ import msgspec
 
 from fanwise.commits import Walk, read_job, walk
 from fanwise.errors import FanwiseError, InputError
-from fanwise.records import Job, Part, job_prefix
+from fanwise.records import Job, Part, home_of
 from fanwise.storage import Location, Storage
 
 PREDICTIONS, FAILURES = "predictions/", "failures/"
@@ -76,7 +76,7 @@ def read_statements(storage: Storage, home: str) -> Statements:
 
 def home_of_other(home: str, job_id: str) -> str:
     """The home of another job in the same bucket."""
-    return f"s3://{Location.parse(home).bucket}/{job_prefix(job_id)}"
+    return home_of(Location.parse(home).bucket, job_id)
 
 
 def is_there(storage: Storage, uri: str) -> bool:

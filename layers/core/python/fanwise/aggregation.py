@@ -17,8 +17,9 @@ import msgspec
 import fanwise
 from fanwise import limits
 from fanwise.commits import Walk, read_job, read_work, walk, write_work
+from fanwise.errors import message_of_cause
 from fanwise.pricing import PRICES, billed_ms, cost_of
-from fanwise.records import Commit, Entry, Job, Part, Round, job_prefix
+from fanwise.records import Commit, Entry, Job, Part, Round, home_of, job_prefix, moment_text
 from fanwise.redaction import redacted
 from fanwise.replays import read_summary, told_of_replays, write_summary
 from fanwise.storage import Location, Storage
@@ -39,7 +40,7 @@ def aggregate_results(
     Raises `StoreUnavailable`.
     """
     before = msgspec.convert(event, Round)
-    home = f"s3://{results_bucket}/{job_prefix(before.job_id)}"
+    home = home_of(results_bucket, before.job_id)
     job = read_job(storage, home)
     ledger = walk(storage, home)
     ran = bool(before.entries) and before.stop is None
@@ -91,7 +92,7 @@ def aggregate_results(
 
 def _tell_parent(storage: Storage, bucket: str, parent: str) -> None:
     """Have the parent's summary tell of its replays as they are now."""
-    home = f"s3://{bucket}/{job_prefix(parent)}"
+    home = home_of(bucket, parent)
     summary = read_summary(storage, home)
     if summary is not None:
         write_summary(storage, home, {**summary, "replays": told_of_replays(storage, bucket, home)})
@@ -207,11 +208,8 @@ def _rows(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _message_of(cause: str | None) -> str:
-    """The message in a Lambda error's cause, which is JSON text; any other cause as it is."""
-    try:
-        message = str(msgspec.json.decode(cause or "")["errorMessage"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        message = cause or "no cause given"
+    """The message in the cause of an error, as it may be told."""
+    message = message_of_cause(cause) if cause else "no cause given"
     return redacted(message, _MAX_MESSAGE_CHARACTERS)
 
 
@@ -291,7 +289,7 @@ def _summary(
         "invocations": len(commits) + before.unfinished + after.unfinished,
         "cold_starts": sum(invocation.cold for invocation in invocations),
         "started_at": before.started_at,
-        "ended_at": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ended_at": moment_text(ended),
         "duration_s": round(duration_s, 3),
         "items_per_s": round((after.decided - before.decided_before) / duration_s, 1),
         "billed_gb_s": round(cost.billed_gb_s, 3),

@@ -25,11 +25,20 @@ that is not AWS's own is a class of this module (a test holds that).
 """
 
 import errno
+import json
 from typing import ClassVar
 
 from fanwise.redaction import redacted
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says then, as its errno
+
+
+def message_of_cause(cause: str) -> str:
+    """The message in a Lambda error's cause, which is JSON text; any other cause as it is."""
+    try:
+        return str(json.loads(cause)["errorMessage"])
+    except (ValueError, KeyError, TypeError):
+        return cause
 
 
 class FanwiseError(Exception):

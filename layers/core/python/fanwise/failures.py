@@ -16,7 +16,7 @@ from fanwise.commits import decide, read_commit, read_job
 from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
-from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, job_prefix
+from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, home_of
 from fanwise.redaction import redacted
 from fanwise.storage import Storage
 
@@ -44,7 +44,7 @@ def handle_failure(
     """
     failed = msgspec.convert(event, FailedBatch)
     entry = failed.entry
-    home = f"s3://{results_bucket}/{job_prefix(failed.job_id)}"
+    home = home_of(results_bucket, failed.job_id)
     commit = read_commit(storage, home, entry.entry)
     if commit is None:
         job = read_job(storage, home)

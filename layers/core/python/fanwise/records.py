@@ -9,6 +9,7 @@ s3://RESULTS/executions/NAME.json      which job an execution has
 ```
 """
 
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -205,9 +206,19 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failures_uri: str | None = None
 
 
+def moment_text(moment: datetime) -> str:
+    """A moment as a job's files have it: ISO 8601, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def job_prefix(job_id: str) -> str:
     """The key prefix of a job's home, with its last slash."""
     return f"jobs/{job_id}/"
+
+
+def home_of(bucket: str, job_id: str) -> str:
+    """The URI of a job's home, with its last slash."""
+    return f"s3://{bucket}/{job_prefix(job_id)}"
 
 
 def execution_key(execution: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fanwise.records import job_prefix
+from fanwise.records import home_of
 from fanwise.storage import Storage
 
 _FOLDER = "replays/"
@@ -46,7 +46,7 @@ def told_of_replays(storage: Storage, bucket: str, home: str) -> list[dict[str, 
     """What a job's summary tells of its replays: `{"job_id", "status", "items"}` of each that has ended."""
     told = []
     for job_id in replays_of(storage, home):
-        summary = read_summary(storage, f"s3://{bucket}/{job_prefix(job_id)}")
+        summary = read_summary(storage, home_of(bucket, job_id))
         if summary is not None:
             told.append({key: summary[key] for key in ("job_id", "status", "items")})
     return told

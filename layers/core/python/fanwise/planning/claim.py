@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from fanwise.commits import read_job
-from fanwise.records import Claim, ExecutionRecord, Job, execution_key, job_prefix
+from fanwise.records import Claim, ExecutionRecord, Job, execution_key, home_of
 from fanwise.storage import Storage
 
 
@@ -15,11 +15,6 @@ class PlanEvent(msgspec.Struct, frozen=True):
     execution: str
     started_at: str
     start: Any
-
-
-def home_of(bucket: str, job_id: str) -> str:
-    """The URI of a job's home, with its last slash."""
-    return f"s3://{bucket}/{job_prefix(job_id)}"
 
 
 def claim(storage: Storage, bucket: str, job_id: str, asked: PlanEvent, *, take_over: bool) -> bool:

@@ -5,18 +5,17 @@ starts an execution with Step Functions' own event, and that one accounts for th
 it, by the same states as any (docs/adr/0008-closing-executions.md).
 """
 
-import json
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 import fanwise
-from fanwise.planning.claim import home_of, planned, read_claim
+from fanwise.errors import message_of_cause
+from fanwise.planning.claim import planned, read_claim
 from fanwise.planning.resume import last_round
 from fanwise.planning.start import Ended
-from fanwise.records import ExecutionRecord, Round, execution_key, job_prefix
+from fanwise.records import ExecutionRecord, Round, execution_key, home_of, job_prefix, moment_text
 from fanwise.redaction import redacted
 from fanwise.replays import read_summary
 from fanwise.storage import Storage
@@ -92,21 +91,18 @@ def _untold(ended: Ended, job_id: str | None) -> dict[str, Any]:
         "items_uri": None,
         "items": {"total": 0, "predicted": 0, "dead_lettered": 0, "missing": 0, "duplicated": 0},
         "started_at": _started_at(ended),
-        "ended_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "ended_at": moment_text(datetime.now(UTC)),
     }
     return {"duplicate": False, "job_id": job_id, "entries": 0, "closes": True, "summary": summary}
 
 
 def _started_at(ended: Ended) -> str:
-    moment = datetime.fromtimestamp(ended.start_date / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment_text(datetime.fromtimestamp(ended.start_date / 1000, UTC))
 
 
 def _why(ended: Ended) -> str:
     """One line of why, from what the event says; a Lambda error's cause is JSON with the message in it."""
-    cause = ended.cause or ""
-    with suppress(ValueError, KeyError, TypeError):
-        cause = str(json.loads(cause)["errorMessage"])
+    cause = message_of_cause(ended.cause or "")
     told = ": ".join(part for part in (ended.error, " ".join(cause.split())) if part)
     how = {"ABORTED": "the execution was stopped", "TIMED_OUT": "the execution ran out of time"}
     parts = [how.get(ended.status), told]

@@ -24,13 +24,13 @@ from fanwise.items.folder import write_items_of_folder
 from fanwise.items.lines import bytes_to_read
 from fanwise.items.readable import Readable, check_readable
 from fanwise.model import bundle
-from fanwise.planning.claim import PlanEvent, claim, home_of, planned
+from fanwise.planning.claim import PlanEvent, claim, planned
 from fanwise.planning.ended import close_execution
 from fanwise.planning.replay import SLUG_CHARACTERS, derive_replay_id, find_replayed, write_dead_letters
 from fanwise.planning.resume import resume_job, round_of_the_rest
 from fanwise.planning.source import PinnedItems, pin_items, pin_written_items
 from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
-from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round
+from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round, home_of
 from fanwise.replays import register_replay
 from fanwise.storage import Location, Storage
 

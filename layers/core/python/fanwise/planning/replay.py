@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import msgspec
 
 from fanwise.errors import JobError
-from fanwise.planning.claim import PlanEvent, home_of, planned, read_claim
+from fanwise.planning.claim import PlanEvent, planned, read_claim
 from fanwise.planning.start import Replay
-from fanwise.records import Failure, Job, Part
+from fanwise.records import Failure, Job, Part, home_of
 from fanwise.replays import read_summary, replays_of
 from fanwise.storage import Storage
 
@@ -88,15 +88,15 @@ def write_dead_letters(replayed: ReplayedJob, storage: Storage, bucket: str, to_
     origins: array[int] | None = None
     if replayed.source_id != replayed.parent.job_id:
         items = storage.read(source + "items.jsonl")
-        origins = array("q", (_index_decoder.decode(line).index for line in items.splitlines()))
+        origins = array("q", (line.index for line in _index_decoder.decode_lines(items)))
     lines, suspects = io.BytesIO(), 0
     for line in _dead_letters(storage, source):
         fields = _fields_decoder.decode(line)
         failure = _failure_decoder.decode(fields.pop("failure"))
         suspects += failure.stage == "invocation"
         if origins is not None:
-            index = origins[_index_decoder.decode(line).index]
-            fields["index"] = msgspec.Raw(str(index).encode())
+            origin = origins[int(bytes(fields["index"]))]
+            fields["index"] = msgspec.Raw(str(origin).encode())
         lines.write(_encoder.encode(fields))
         lines.write(b"\n")
     storage.write(to_uri, lines.getvalue())

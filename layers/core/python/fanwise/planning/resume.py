@@ -6,9 +6,9 @@ import msgspec
 
 from fanwise.commits import read_work, walk, work_key, write_work
 from fanwise.errors import JobError
-from fanwise.planning.claim import PlanEvent, claim, home_of, planned
+from fanwise.planning.claim import PlanEvent, claim, planned
 from fanwise.planning.start import Resume
-from fanwise.records import Entry, Job, Round, job_prefix
+from fanwise.records import Entry, Job, Round, home_of, job_prefix
 from fanwise.storage import Storage
 
 _work_file = re.compile(r"work/(\d+)\.jsonl$")

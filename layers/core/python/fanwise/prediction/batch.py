@@ -30,7 +30,7 @@ from fanwise.model.model import Model
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.parts import EntryParts
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
-from fanwise.records import Commit, Entry, Invocation, Job, job_prefix
+from fanwise.records import Commit, Entry, Invocation, Job, home_of
 from fanwise.storage import Requests, Storage
 
 
@@ -71,7 +71,7 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
     """
     asked = msgspec.convert(event, BatchEvent)
     before = environment.storage.requests()
-    home = f"s3://{environment.results_bucket}/{job_prefix(asked.job_id)}"
+    home = home_of(environment.results_bucket, asked.job_id)
     job = environment.kept.job(home)
     if asked.load_only:
         environment.kept.model(job.model)
