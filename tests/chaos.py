@@ -24,7 +24,7 @@ import msgspec
 
 from fake_model import FakeModel
 from fanwise.errors import FanwiseError
-from fanwise.records import execution_key, job_prefix
+from fanwise.records import execution_key, home_of
 from fanwise.storage import Storage
 from fanwise_cli import bundles
 from fanwise_cli.verification import verify_job
@@ -177,7 +177,7 @@ def run_virtual_job(seed: int, most_items: int = MOST_ITEMS) -> tuple[Counter[st
         wake_all(cloud)
         assert execution.error in (None, "JobFailed"), f"{execution.error}: {execution.cause}"
         befallen = Counter(cloud.befallen)
-        check(cloud.storage, home_of(job_id), expected)
+        check(cloud.storage, home_of(RESULTS, job_id), expected)
         if MISSING in expected:
             cloud.fault_plan = None
             cloud.run({"resume": job_id}, "second")
@@ -187,8 +187,8 @@ def run_virtual_job(seed: int, most_items: int = MOST_ITEMS) -> tuple[Counter[st
             ]
             if "die" in settled:  # how a poison ends
                 settled = ["Runtime.ExitError" if fate == "die" else fate for fate in settled]
-            if verify_job(cloud.storage, home_of(job_id)).lost == 0:
-                check(cloud.storage, home_of(job_id), settled)
+            if verify_job(cloud.storage, home_of(RESULTS, job_id)).lost == 0:
+                check(cloud.storage, home_of(RESULTS, job_id), settled)
     finally:
         cloud.close()
     return befallen, len(orders)
@@ -198,11 +198,6 @@ def wake_all(cloud: JobCloud) -> None:
     """Let whoever was taken for dead write what it has."""
     while cloud.zombies:
         cloud.wake_one()
-
-
-def home_of(job_id: str) -> str:
-    """The home of a job in the results bucket."""
-    return f"s3://{RESULTS}/{job_prefix(job_id)}"
 
 
 def check(storage: Storage, home: str, expected: Sequence[str]) -> None:
@@ -281,7 +276,7 @@ async def _run_real_job(
     assert execution.error in (None, "JobFailed"), f"{execution.error}: {execution.cause}"
     storage, results = mounts.storage(), stack.buckets["ResultsBucket"]
     record = storage.read(f"s3://{results}/{execution_key(execution.arn)}")
-    home = f"s3://{results}/{job_prefix(json.loads(record)['job_id'])}"
+    home = home_of(results, json.loads(record)["job_id"])
     check(storage, home, Oracle(orders, batch_size, plan).fates)
     lines = kept.read_text().splitlines() if kept.exists() else []
     return Counter(json.loads(line)["fault"]["fault"] for line in lines)

@@ -28,7 +28,7 @@ from fanwise.planning import plan_job
 from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline
-from fanwise.records import Entry, Job, Part, Round, job_prefix
+from fanwise.records import Entry, Job, Part, Round, home_of, job_prefix
 from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.events import execution_status_event
@@ -403,7 +403,7 @@ class JobResults:
     @classmethod
     def of(cls, cloud: JobCloud, job_id: str) -> "JobResults":
         """Those of a job of `cloud`."""
-        return cls(cloud.storage, f"s3://{RESULTS}/{job_prefix(job_id)}")
+        return cls(cloud.storage, home_of(RESULTS, job_id))
 
     def _lines(self, folder: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each line of a kind; asserts that the parts say what is in them, and that no index comes twice."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fanwise import limits
 from fanwise.commits import decide, read_commit
 from fanwise.errors import ItemsChanged
-from fanwise.records import Commit, Entry, Invocation, job_prefix
+from fanwise.records import Commit, Entry, Invocation, home_of
 from jobs import INPUT, RESULTS, TIMEOUT_S, JobCloud, planned
 
 TIMED_OUT = {
@@ -33,7 +33,7 @@ def handled(cloud: JobCloud, job_id: str, entry: Entry, failure: dict[str, str] 
     """The commit after HandleFailure, whose answer has to agree with it."""
     payload = {"job_id": job_id, "entry": msgspec.to_builtins(entry), "failure": failure}
     answer = cloud.handle_failure(payload)
-    commit = read_commit(cloud.storage, home_of(job_id), entry.entry)
+    commit = read_commit(cloud.storage, home_of(RESULTS, job_id), entry.entry)
     assert commit is not None
     left = sum(rest.count for rest in commit.rest)
     assert answer == {
@@ -46,10 +46,6 @@ def handled(cloud: JobCloud, job_id: str, entry: Entry, failure: dict[str, str] 
     return commit
 
 
-def home_of(job_id: str) -> str:
-    return f"s3://{RESULTS}/{job_prefix(job_id)}"
-
-
 def dead_letter(cloud: JobCloud, name: str, data: bytes, failure: dict[str, str] = TIMED_OUT) -> Any:
     """The line of a file's only item after its invocation died."""
     round_, (entry,) = planned(cloud, cloud.put_items(name, data))
@@ -57,7 +53,7 @@ def dead_letter(cloud: JobCloud, name: str, data: bytes, failure: dict[str, str]
     assert commit.failures is not None
     assert (commit.dead_lettered, commit.failures.first, commit.failures.count) == (1, 0, 1)
     assert commit.failures_by_error == {failure["Error"]: 1}
-    body = cloud.storage.read(home_of(round_.job_id) + commit.failures.key)
+    body = cloud.storage.read(home_of(RESULTS, round_.job_id) + commit.failures.key)
     assert len(body) == commit.failures.size_bytes
     assert body.endswith(b"\n")
     return json.loads(body)
@@ -158,7 +154,7 @@ def test_a_rival_that_commits_last_of_all_goes_by_the_cut(cloud: JobCloud) -> No
     zombie = Commit(
         entry=entry.entry, attempt=1, invocation=Invocation(request_id="z", duration_ms=1), predicted=8
     )
-    assert decide(cloud.storage, home_of(round_.job_id), zombie) == cut
+    assert decide(cloud.storage, home_of(RESULTS, round_.job_id), zombie) == cut
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone"])
@@ -172,7 +168,7 @@ def test_items_that_changed_since_the_plan_are_not_cut(cloud: JobCloud, count: i
         cloud.put_items("i.jsonl", b"other")
     with pytest.raises(ItemsChanged, match=r"i\.jsonl is no longer the version that was planned"):
         handled(cloud, round_.job_id, entry)
-    assert read_commit(cloud.storage, home_of(round_.job_id), entry.entry) is None
+    assert read_commit(cloud.storage, home_of(RESULTS, round_.job_id), entry.entry) is None
 
 
 def test_an_entry_of_one_whose_bytes_hold_two_is_refused(cloud: JobCloud) -> None:
