@@ -21,6 +21,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.results import MapRunMeasure
 from fanwise.records import Entry, Round
 from fanwise_local.clock import Clock, run_virtual
+from fanwise_local.faults.plan import state_name
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
 from fanwise_local.states.executions import Execution, StateMachine
@@ -98,6 +99,7 @@ class StubServices:
                 round=0,
                 entries=entries,
                 work_key=f"jobs/{JOB_ID}/work/0.jsonl",
+                runtime="tensorflow",
                 max_concurrency=self._max_concurrency,
                 wait_s=0,
                 decided=0,
@@ -117,7 +119,7 @@ def shipped_machine(services: StubServices) -> StateMachine:
     """The shipped definition; what the template substitutes by an ARN or a name is here called as it is there."""
     text = DEFINITION.read_text()
     names = set(re.findall(r"\$\{(\w+)\}", text))
-    substitutions = {name: name.removesuffix("FunctionArn") for name in names}
+    substitutions = {name: state_name(name.removesuffix("Arn")) for name in names}
     return StateMachine(
         parse_definition(text, substitutions),
         arn=ARN,

@@ -27,7 +27,7 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.pipeline import Pipeline
 from fanwise_local.clock import Clock
 from fanwise_local.cloud import LocalCloud, Told
-from fanwise_local.faults.plan import FaultPlan
+from fanwise_local.faults.plan import FaultPlan, state_name
 from fanwise_local.mounts import Mounts
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
@@ -145,7 +145,7 @@ class CloudInProcess:
                 return {"MessageId": "m"}
             case "putEvents":
                 return {"FailedEntryCount": 0}
-        name = self._names[arguments["FunctionName"]].removesuffix("Function")
+        name = state_name(self._names[arguments["FunctionName"]])
         async with self._slots:
             self._machine.calls.append(name)
             if self._machine.before_call(name):

@@ -33,7 +33,7 @@ from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBac
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.events import execution_status_event
 from fanwise_local.faults.functions import DROPPED, delay_s, refusal_of
-from fanwise_local.faults.plan import FaultPlan, Invocations
+from fanwise_local.faults.plan import FaultPlan, Invocations, state_name
 from fanwise_local.faults.rules import KINDS, DropResponse, RepeatInvocation
 from fanwise_local.faults.rules import Fault as Rule
 from fanwise_local.faults.store import FaultLayer, InvocationFaults
@@ -74,11 +74,10 @@ STACK = read_stack(stack_root())
 
 
 def _definition() -> Any:
-    functions = ("PlanJob", "PredictBatch", "HandleFailure", "AggregateResults")
     return parse_definition(
         (stack_root() / "statemachine/batch_inference.asl.json").read_text(),
         {
-            **{f"{name}FunctionArn": name for name in functions},
+            **{f"{logical_id}Arn": state_name(logical_id) for logical_id in STACK.functions},
             "ResultsBucket": RESULTS,
             "DeadLetterQueueUrl": QUEUE_URL,
         },

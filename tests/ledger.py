@@ -73,6 +73,7 @@ class Ledger:
             round=0,
             entries=len(self.entries),
             work_key=f"jobs/{JOB_ID}/work/0.jsonl",
+            runtime="tensorflow",
             max_concurrency=10,
             wait_s=0,
             decided=0,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fanwise import errors
+from fanwise_local.faults.plan import state_name
 from fanwise_local.states.definition import parse_definition
-from fanwise_local.template import read_stack, stack_root
+from fanwise_local.template import Function, read_stack, stack_root
 
 ROOT = stack_root()
 DEFINITION: dict[str, Any] = json.loads((ROOT / "statemachine/batch_inference.asl.json").read_bytes())
@@ -48,9 +49,9 @@ def test_it_loads_with_the_templates_substitutions_and_uses_each() -> None:
 
 
 def test_a_functions_state_folder_and_resource_have_one_name() -> None:
-    called = set(re.findall(r"\$\{(\w+)FunctionArn\}", STACK.definition))
-    assert {f"{name}Function" for name in called} == set(STACK.functions)
-    for name in called:
+    called = set(re.findall(r"\$\{(\w+)Arn\}", STACK.definition))
+    assert called == set(STACK.functions)
+    for name in map(state_name, called):
         folder = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         assert (ROOT / "lambdas" / folder / "handler.py").is_file()
         assert name in every_state()
@@ -70,6 +71,11 @@ def test_every_state_can_be_reached() -> None:
         assert reached == set(machine["States"])
 
 
+def packagings(name: str) -> list[Function]:
+    """The functions that a state may call: one, or one for each runtime."""
+    return [function for logical_id, function in STACK.functions.items() if state_name(logical_id) == name]
+
+
 def waits_s(retry: dict[str, Any]) -> float:
     """The longest that a retrier waits over all its attempts, jitter or not."""
     waits, wait = 0.0, float(retry["IntervalSeconds"])
@@ -82,7 +88,7 @@ def waits_s(retry: dict[str, Any]) -> float:
 def test_a_child_fits_the_five_minutes_of_an_express_execution() -> None:
     predict, handle = CHILD["States"]["PredictBatch"], CHILD["States"]["HandleFailure"]
     longest_s = (
-        STACK.functions["PredictBatchFunction"].timeout_s
+        max(function.timeout_s for function in packagings("PredictBatch"))
         + sum(waits_s(retry) for retry in predict["Retry"])
         + STACK.functions["HandleFailureFunction"].timeout_s
         + sum(waits_s(retry) for retry in handle["Retry"])
@@ -92,7 +98,8 @@ def test_a_child_fits_the_five_minutes_of_an_express_execution() -> None:
 
 @pytest.mark.parametrize("name", ["PlanJob", "PredictBatch", "HandleFailure", "AggregateResults"])
 def test_a_task_waits_longer_than_its_functions_timeout(name: str) -> None:
-    assert every_state()[name]["TimeoutSeconds"] > STACK.functions[f"{name}Function"].timeout_s
+    for function in packagings(name):
+        assert every_state()[name]["TimeoutSeconds"] > function.timeout_s
 
 
 def test_the_death_of_an_invocation_is_never_retried_as_it_is() -> None:

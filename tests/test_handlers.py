@@ -59,6 +59,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(settings.MODEL_BUCKET, "models")
     monkeypatch.setenv(settings.RESULTS_BUCKET, "results")
     monkeypatch.setenv(settings.READABLE, "arn:aws:s3:::input/*,")
+    monkeypatch.setenv(settings.RUNTIME, "tensorflow")
+    monkeypatch.setenv(settings.RUNTIMES, "tensorflow,litert")
     monkeypatch.setenv(settings.PREDICT_BATCH_TIMEOUT_S, "120")
     monkeypatch.setenv(settings.PREDICT_BATCH_MEMORY_MB, "2048")
     monkeypatch.setenv(settings.FUNCTION_MEMORY_MB, "2048")
@@ -175,6 +177,7 @@ def test_load_only_and_a_probe_count_as_invocations(folders: Path, handler: Call
         ("plan_job", settings.MODEL_BUCKET),
         ("plan_job", settings.RESULTS_BUCKET),
         ("plan_job", settings.READABLE),
+        ("plan_job", settings.RUNTIMES),
         ("handle_failure", settings.PREDICT_BATCH_TIMEOUT_S),
         ("aggregate_results", settings.PREDICT_BATCH_MEMORY_MB),
     ],

@@ -194,4 +194,7 @@ def test_fanwise_run_uses_the_stack_of_the_wheel(
     words = ("run", "items.jsonl", "--model", digits_example / "model", "--out", "results")
     done = installed_wheel.run("fanwise", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "changed, MB: 1771" in (tmp_path / "results/.fanwise/logs/PredictBatchFunction.log").read_text()
+    assert (
+        "changed, MB: 1771"
+        in (tmp_path / "results/.fanwise/logs/PredictBatchTensorFlowFunction.log").read_text()
+    )

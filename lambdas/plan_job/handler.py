@@ -22,4 +22,5 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         model_bucket=settings.model_bucket(),
         results_bucket=settings.results_bucket(),
         readable=prefixes_of(settings.readable()),
+        runtimes=settings.runtimes(),
     )

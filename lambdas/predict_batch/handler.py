@@ -17,7 +17,7 @@ from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline, decode_threads
 from fanwise.storage import Storage
 
-import_runtime("tensorflow")
+import_runtime(settings.runtime())
 gc.collect()
 gc.freeze()  # what init made stays: the collector need not look at it again
 INIT_MS = (time.monotonic() - INIT_STARTED) * 1000

@@ -26,6 +26,8 @@ from fanwise_local.template_resources import (
 __all__ = ["Function", "Stack", "TemplateError", "read_stack", "stack_root"]
 
 _TEMPLATE = "template.yaml"
+# An image runs here from the folder that it is made of, so there always is one.
+_ON_THIS_MACHINE = {"PredictBatchImageUri": "of-this-machine"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ def read_stack(
 ) -> Stack:
     """Read `root/template.yaml`; raises `TemplateError` with the place of what cannot be read."""
     template = load_template(_read(root / _TEMPLATE), _TEMPLATE)
-    return _Reader(root, Resources(template, _TEMPLATE, stack_name, parameters or {})).stack(stack_name)
+    declared = template.get("Parameters") or {}
+    values = {name: value for name, value in _ON_THIS_MACHINE.items() if name in declared}
+    values |= parameters or {}
+    return _Reader(root, Resources(template, _TEMPLATE, stack_name, values)).stack(stack_name)
 
 
 class _Reader:

@@ -146,6 +146,7 @@ def test_a_first_plan(world: World) -> None:
         "entries": 4,
         "work_key": f"jobs/{job_id}/work/0.jsonl",
         "max_concurrency": 7,
+        "runtime": "tensorflow",
         "wait_s": 0,
         "decided": 0,
         "stalled": 0,
@@ -338,6 +339,7 @@ def test_a_resume_runs_what_has_no_commit(world: World) -> None:
         round=1,
         entries=4,
         work_key=f"jobs/{first['job_id']}/work/1.jsonl",
+        runtime="tensorflow",
         max_concurrency=5,
         wait_s=0,
         decided=decided,
@@ -510,6 +512,7 @@ def test_the_handler_plans_over_the_buckets_of_its_environment(
     monkeypatch.setenv("FANWISE_MODEL_BUCKET", "models")
     monkeypatch.setenv("FANWISE_RESULTS_BUCKET", "results")
     monkeypatch.setenv("FANWISE_READABLE", "arn:aws:s3:::in/*,")
+    monkeypatch.setenv("FANWISE_RUNTIMES", "tensorflow,litert")
     handler = Path(__file__).parents[2] / "lambdas" / "plan_job" / "handler.py"
     lambda_handler = runpy.run_path(str(handler))["lambda_handler"]
     event = {

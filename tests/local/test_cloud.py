@@ -80,7 +80,7 @@ def test_an_entry_whose_process_dies_is_handled_and_announced(stack: Stack, tmp_
     assert "exit status 1" in json.loads(failure["Cause"])["errorMessage"]
     (message,) = lines_of(tmp_path / "queues" / "fanwise-dead-letters.jsonl")
     assert json.loads(message["Body"])["dead_lettered"] == 2
-    assert "exit status 1" in (tmp_path / "logs" / "PredictBatchFunction.log").read_text()
+    assert "exit status 1" in (tmp_path / "logs" / "PredictBatchTensorFlowFunction.log").read_text()
 
 
 def test_an_execution_that_somebody_stops_is_accounted_for_and_announced(

@@ -223,7 +223,9 @@ def test_there_are_as_many_environments_as_cores_and_memory_hold(
     monkeypatch.setattr(functions, "_free_memory_mb", lambda: free_mb)
     stack = read_stack(stack_root())
     sized = {name: replace(f, memory_mb=min(memory_mb, 1769)) for name, f in stack.functions.items()}
-    sized["PredictBatchFunction"] = replace(sized["PredictBatchFunction"], memory_mb=memory_mb)
+    sized["PredictBatchTensorFlowFunction"] = replace(
+        sized["PredictBatchTensorFlowFunction"], memory_mb=memory_mb
+    )
     assert default_environments(replace(stack, functions=sized)) == environments
 
 

@@ -118,7 +118,7 @@ def test_a_zip_function_runs_its_handler_with_its_layers(copy: Path) -> None:
 
 
 def test_an_image_function_runs_the_handler_that_its_image_config_names() -> None:
-    function = read_stack(ROOT).functions["PredictBatchFunction"]
+    function = read_stack(ROOT).functions["PredictBatchTensorFlowFunction"]
     assert function.handler == "predict_batch.handler.lambda_handler"
     assert function.task_root == ROOT / "lambdas"
     assert function.layers == ()
@@ -139,7 +139,7 @@ def test_a_change_of_the_template_changes_the_function(copy: Path) -> None:
         ("Command: [predict_batch.handler.lambda_handler]", "Command: [other.module.function]"),
         ('QueueName: !Sub "${AWS::StackName}-dead-letters"', "QueueName: dead"),
     )
-    small, large = stack.functions["HandleFailureFunction"], stack.functions["PredictBatchFunction"]
+    small, large = stack.functions["HandleFailureFunction"], stack.functions["PredictBatchTensorFlowFunction"]
     assert (small.timeout_s, small.memory_mb) == (45, 768)
     assert large.ephemeral_storage_mb == 8192
     assert large.environment["TF_CPP_MIN_LOG_LEVEL"] == "3"
@@ -150,8 +150,8 @@ def test_a_change_of_the_template_changes_the_function(copy: Path) -> None:
 
 def test_a_parameter_changes_what_refers_to_it() -> None:
     stack = read_stack(ROOT, parameters={"PredictBatchMemoryMb": "3008", "PredictBatchTimeoutS": "60"})
-    assert stack.functions["PredictBatchFunction"].memory_mb == 3008
-    assert stack.functions["PredictBatchFunction"].timeout_s == 60
+    assert stack.functions["PredictBatchTensorFlowFunction"].memory_mb == 3008
+    assert stack.functions["PredictBatchTensorFlowFunction"].timeout_s == 60
     assert stack.functions["HandleFailureFunction"].environment["FANWISE_PREDICT_BATCH_TIMEOUT_S"] == "60"
 
 
@@ -165,7 +165,7 @@ def test_what_items_may_point_at_is_said_once() -> None:
     own = "arn:aws:s3:::fanwise-input-123456789012-us-east-1/*"
     assert told == [f"{own},", f"{own},{further}"]
     template = load_template((ROOT / "template.yaml").read_text(), "template.yaml")
-    for name in ("PlanJobFunction", "PredictBatchFunction", "HandleFailureFunction"):
+    for name in ("PlanJobFunction", "PredictBatchTensorFlowFunction", "HandleFailureFunction"):
         (policy,) = template["Resources"][name]["Properties"]["Policies"]
         allowed = {
             "Effect": "Allow",
@@ -246,12 +246,12 @@ def test_a_parameter_that_does_not_fit_is_refused(parameters: dict[str, str], me
         (
             "        Command: [predict_batch.handler.lambda_handler]\n",
             "        WorkingDirectory: /\n",
-            "Resources.PredictBatchFunction.Properties.ImageConfig.Command: is None; it must be [HANDLER]",
+            "Resources.PredictBatchTensorFlowFunction.Properties.ImageConfig.Command: is None; it must be",
         ),
         (
             'TF_CPP_MIN_LOG_LEVEL: "2"',
             "TF_CPP_MIN_LOG_LEVEL: [2]",
-            "Resources.PredictBatchFunction.Properties.Environment.Variables: is {",
+            "Resources.PredictBatchTensorFlowFunction.Properties.Environment.Variables: is {",
         ),
         (
             "      DefinitionUri: statemachine/batch_inference.asl.json\n",

@@ -23,12 +23,13 @@ from fanwise_local.states.payloads import JSON
 MAX_PLAN_BYTES = 1024 * 1024
 MAX_SEED = 2**63 - 1
 
+_RUNTIME_AND_KIND = re.compile(r"(TensorFlow|LiteRT)?Function$")
 _WHERE = re.compile(r"(?P<why>.*?)(?: - at `\$\.?(?P<field>.*)`)?", re.DOTALL)
 
 
 def state_name(logical_id: str) -> str:
-    """What the states, and so the rules of a plan, call a function: `PredictBatchFunction` is PredictBatch."""
-    return logical_id.removesuffix("Function")
+    """What states, and rules of a plan, call a function: `PredictBatchLiteRTFunction` is PredictBatch."""
+    return _RUNTIME_AND_KIND.sub("", logical_id)
 
 
 class Coordinates(NamedTuple):

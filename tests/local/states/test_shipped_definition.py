@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fanwise_local.clock import Clock, run_virtual
+from fanwise_local.faults.plan import state_name
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.errors import StatesError
 from fanwise_local.states.executions import Execution, StateMachine
@@ -18,9 +19,15 @@ from .machines import ARN, Cloud, event_types
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "statemachine" / "batch_inference.asl.json").read_text()
-FUNCTIONS = ("PlanJob", "PredictBatch", "HandleFailure", "AggregateResults")
+FUNCTIONS = (
+    "PlanJobFunction",
+    "PredictBatchLiteRTFunction",
+    "PredictBatchTensorFlowFunction",
+    "HandleFailureFunction",
+    "AggregateResultsFunction",
+)
 SUBSTITUTIONS = {
-    **{f"{name}FunctionArn": name for name in FUNCTIONS},
+    **{f"{name}Arn": state_name(name) for name in FUNCTIONS},
     "ResultsBucket": "results",
     "DeadLetterQueueUrl": "queue",
 }
@@ -33,6 +40,7 @@ class Job:
     def __init__(self, entries: int, **start: JSON) -> None:
         self.entries = entries
         self.start = start
+        self.substitutions: dict[str, str] = {}
         self.probe: Callable[[JSON], JSON] = lambda _: {}
         self.load_only: Callable[[JSON], JSON] = lambda _: {}
         self.predict: Callable[[JSON], JSON] = lambda entry: {"entry": entry["entry"], "decided": True}
@@ -54,7 +62,7 @@ class Job:
 
     def run(self) -> Execution:
         async def main() -> Execution:
-            definition = parse_definition(TEXT, SUBSTITUTIONS)
+            definition = parse_definition(TEXT, SUBSTITUTIONS | self.substitutions)
             machine = StateMachine(
                 definition, arn=ARN, services=self.cloud, clock=Clock(), random=random.Random(5)
             )
@@ -73,6 +81,7 @@ class Job:
             "wait_s": 0,
             "max_concurrency": 100,
             "work_key": "work/0",
+            "runtime": "tensorflow",
         }
         return {**planned, "entries": self.entries, **self.start}
 
@@ -115,6 +124,16 @@ def states_of(execution: Execution) -> list[str]:
     return [event.details["name"] for event in execution.history if event.type.endswith("StateEntered")]
 
 
+@pytest.mark.parametrize(("runtime", "packaging"), [("litert", "LiteRT"), ("tensorflow", "TensorFlow")])
+def test_the_plan_says_which_packaging_of_predict_batch_is_called(runtime: str, packaging: str) -> None:
+    job = Job(1, probe={"first": 1}, runtime=runtime)
+    job.substitutions = {name: f"not {name}" for name in SUBSTITUTIONS if name.startswith("PredictBatch")}
+    job.substitutions[f"PredictBatch{packaging}FunctionArn"] = "PredictBatch"
+    job.probe = fail_with("Lambda.Unknown")
+    assert job.run().status == "SUCCEEDED"
+    assert len(job.cloud.named("PredictBatch")) == 3  # ProbeModel, LoadModel, and the child's
+
+
 def fail_with(error: str, cause: str = "") -> Callable[[JSON], JSON]:
     def function(_: JSON) -> JSON:
         raise StatesError(error, cause)
@@ -137,7 +156,7 @@ def test_a_job_in_which_nothing_goes_wrong() -> None:
         100,
     )
     assert job.cloud.named("PredictBatch") == [
-        {"job_id": "j", "entry": {"entry": n, "count": 256}} for n in range(3)
+        {"job_id": "j", "runtime": "tensorflow", "entry": {"entry": n, "count": 256}} for n in range(3)
     ]
     given = job.cloud.named("AggregateResults")[0]["map_run"]
     manifest = json.loads(job.cloud.objects[given["ResultWriterDetails"]["Key"]])
@@ -236,7 +255,12 @@ def test_a_dead_child_is_handled(error: str) -> None:
     execution = job.run()
     assert execution.status == "SUCCEEDED"
     assert job.cloud.named("HandleFailure") == [
-        {"job_id": "j", "entry": {"entry": 1, "count": 256}, "failure": {"Error": error, "Cause": "died"}}
+        {
+            "job_id": "j",
+            "runtime": "tensorflow",
+            "entry": {"entry": 1, "count": 256},
+            "failure": {"Error": error, "Cause": "died"},
+        }
     ]
     assert execution.map_runs[0].item_counts["succeeded"] == 3
 

@@ -52,6 +52,7 @@ class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Kind = Literal["image", "number", "text"]
+Runtime = Literal["tensorflow", "litert"]
 
 
 class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     digest: str
     uri: str
-    runtime: Literal["tensorflow", "litert"]
+    runtime: Runtime
     kinds: dict[str, Kind]
 
 
@@ -190,6 +191,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     round: int
     entries: int
     work_key: str  # whole key in the results bucket
+    runtime: Runtime  # which packaging of PredictBatch is called
     max_concurrency: int
     wait_s: int
     decided: int

@@ -14,6 +14,8 @@ PREDICT_BATCH_TIMEOUT_S = "FANWISE_PREDICT_BATCH_TIMEOUT_S"
 PREDICT_BATCH_MEMORY_MB = "FANWISE_PREDICT_BATCH_MEMORY_MB"
 MOUNTS = "FANWISE_MOUNTS"
 READABLE = "FANWISE_READABLE"
+RUNTIME = "FANWISE_RUNTIME"
+RUNTIMES = "FANWISE_RUNTIMES"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 
 
@@ -53,6 +55,16 @@ def results_bucket() -> str:
 def readable() -> tuple[str, ...]:
     """S3 ARNs of the objects that items may point at (`fanwise.items.readable`); parts left empty are skipped."""
     return tuple(arn for part in _required(READABLE).split(",") if (arn := part.strip()))
+
+
+def runtime() -> str:
+    """The runtime that this packaging of PredictBatch has."""
+    return _required(RUNTIME)
+
+
+def runtimes() -> tuple[str, ...]:
+    """The runtimes that the stack has a packaging of PredictBatch for."""
+    return tuple(_required(RUNTIMES).split(","))
 
 
 def predict_batch_timeout_s() -> float:

@@ -9,27 +9,26 @@ not match. No numpy and no TensorFlow here.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
 from fanwise.model.contract import NAME, Contract, read_contract
 from fanwise.model.signature import Signature
-from fanwise.records import ModelRef
+from fanwise.records import ModelRef, Runtime
 from fanwise.storage import Storage
 
 MODEL_PREFIX = "models/"
 DIGEST_FILE, CONTRACT_FILE, PROFILE_FILE = "digest.json", "model.json", "profile.json"
 FROZEN, SAVED_MODEL, KERAS_FILE = "frozen", "saved_model", "model.keras"
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 MAX_NAMED = 10  # models that a message lists
 _RENAMES = 10  # tries to put a fetched bundle into its place, against others who do the same
-
-Runtime = Literal["tensorflow", "litert"]
 
 
 class BundleFile(msgspec.Struct, frozen=True):
@@ -77,11 +76,16 @@ def read_digest(text: bytes, where: str) -> Digest:
 
 
 def resolve(
-    storage: Storage, model_bucket: str, model: str, runtime: Literal["auto", "tensorflow", "litert"] = "auto"
+    storage: Storage,
+    model_bucket: str,
+    model: str,
+    runtime: Literal["auto", "tensorflow", "litert"] = "auto",
+    offered: Collection[str] = RUNTIMES,
 ) -> ModelRef:
     """Pin the bundle that `name@version` means; with runtime `auto`, to run on the first that it is made for.
 
-    Raises `BundleError` for a name that is none, a bundle or runtime that is not there, listing what is.
+    `offered` are the runtimes that the stack has. Raises `BundleError` for a name that is none, a bundle or
+    runtime that is not there, listing what is.
     """
     name, at, version = model.partition("@")
     if not at:
@@ -98,12 +102,24 @@ def resolve(
             f"model {model!r} is not published in {model_bucket}{_published(storage, model_bucket, name)}"
         ) from error
     digest = read_digest(text, f"{uri}/{DIGEST_FILE}")
-    if not digest.runtimes or runtime not in ("auto", *digest.runtimes):
-        made_for = ", ".join(digest.runtimes) or "none"
-        raise BundleError(f"model {model!r} is not made for runtime {runtime!r}; it is for {made_for}")
-    chosen = digest.runtimes[0] if runtime == "auto" else runtime
+    chosen = _runtime(model, digest.runtimes, runtime, offered)
     kinds = _contract(storage, uri, digest).kinds(digest.signature.inputs)
     return ModelRef(name=name, version=version, digest=digest.digest, uri=uri, runtime=chosen, kinds=kinds)
+
+
+def _runtime(model: str, made_for: Sequence[Runtime], asked: str, offered: Collection[str]) -> Runtime:
+    """What a model runs on; raises `BundleError` where nothing fits."""
+    names = ", ".join(made_for) or "none"
+    able = [runtime for runtime in made_for if asked in ("auto", runtime)]
+    if not able:
+        raise BundleError(f"model {model!r} is not made for runtime {asked!r}; it is for {names}")
+    for runtime in able:
+        if runtime in offered:
+            return runtime
+    raise BundleError(
+        f"model {model!r} is for runtime {names}, and this stack runs {', '.join(offered)};"
+        f" publish it for that, or deploy the stack with PredictBatchImageUri, the image with TensorFlow"
+    )
 
 
 def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:

@@ -57,6 +57,7 @@ def close_execution(ended: Ended, storage: Storage, bucket: str) -> dict[str, An
         round=last_round(storage, home) + 1,
         entries=0,
         work_key=job_prefix(job_id),
+        runtime=job.model.runtime,
         max_concurrency=job.max_concurrency,
         wait_s=0,
         decided=0,

@@ -9,7 +9,7 @@ there may be gone on with (`resume`), its dead letters tried again (`replay`), o
 import hashlib
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -48,15 +48,23 @@ class PinnedJob(NamedTuple):
     job_id: str
 
 
-def pin_job(given: object, storage: Storage, *, model_bucket: str, readable: Readable) -> PinnedJob:
+def pin_job(
+    given: object,
+    storage: Storage,
+    *,
+    model_bucket: str,
+    readable: Readable,
+    runtimes: Collection[str] = bundle.RUNTIMES,
+) -> PinnedJob:
     """Pin what an execution's input names; nothing is written.
 
-    `readable` is what its manifest, items file and items may be. Raises the `InputError`s, `StoreUnavailable`.
+    `readable` is what its manifest, items file and items may be, `runtimes` what PredictBatch is packaged with.
+    Raises the `InputError`s, `StoreUnavailable`.
     """
     start = read_start(given, storage, readable)
     if not isinstance(start, Start):
         raise ManifestError("the execution's input names no manifest")
-    return _pinned(start, storage, model_bucket, readable)
+    return _pinned(start, storage, model_bucket, readable, runtimes)
 
 
 def plan_job(
@@ -66,6 +74,7 @@ def plan_job(
     model_bucket: str,
     results_bucket: str,
     readable: Readable,
+    runtimes: Collection[str] = bundle.RUNTIMES,
 ) -> dict[str, Any]:
     """Plan a job and answer with its first `records.Round`, or with `{"duplicate": true, "job_id"}`.
 
@@ -79,9 +88,9 @@ def plan_job(
         case Resume() as resume:
             return _answer(resume_job(resume, asked, storage, results_bucket))
         case Replay() as replay:
-            return _replayed(replay, asked, storage, model_bucket, results_bucket, readable)
+            return _replayed(replay, asked, storage, model_bucket, results_bucket, readable, runtimes)
         case start:
-            pinned = _pinned(start, storage, model_bucket, readable)
+            pinned = _pinned(start, storage, model_bucket, readable, runtimes)
             return _started(pinned, asked, storage, results_bucket, readable)
 
 
@@ -90,10 +99,12 @@ def _answer(round_: Round) -> dict[str, Any]:
     return answer
 
 
-def _pinned(start: Start, storage: Storage, model_bucket: str, readable: Readable) -> PinnedJob:
+def _pinned(
+    start: Start, storage: Storage, model_bucket: str, readable: Readable, runtimes: Collection[str]
+) -> PinnedJob:
     check_readable(start.manifest.items, readable)
     items = pin_items(storage, start.manifest.items)
-    model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime)
+    model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime, runtimes)
     if items.source is not None and items.source.columns is not None:
         check_columns(items.source.columns, items.uri, model.kinds)
     return PinnedJob(start, items, model, derive_job_id(start, items, model))
@@ -131,14 +142,20 @@ def _started(
 
 
 def _replayed(
-    replay: Replay, asked: PlanEvent, storage: Storage, model_bucket: str, bucket: str, readable: Readable
+    replay: Replay,
+    asked: PlanEvent,
+    storage: Storage,
+    model_bucket: str,
+    bucket: str,
+    readable: Readable,
+    runtimes: Collection[str],
 ) -> dict[str, Any]:
     """The dead letters of a job as a job of their own, linked to its parent when its plan is whole."""
     replayed = find_replayed(replay, asked, storage, bucket)
     parent = replayed.parent
     model = parent.model
     if replay.model is not None:
-        model = bundle.resolve(storage, model_bucket, replay.model)
+        model = bundle.resolve(storage, model_bucket, replay.model, offered=runtimes)
     job_id = derive_replay_id(replayed, model.digest, model.runtime)
     if not claim(storage, bucket, job_id, asked, take_over=replay.resume):
         return {"duplicate": True, "job_id": job_id}
@@ -218,6 +235,7 @@ def _first_round(storage: Storage, home: str, job: Job, asked: PlanEvent) -> Rou
         round=0,
         entries=job.entries,
         work_key=Location.parse(home).key + work_key(0),
+        runtime=job.model.runtime,
         max_concurrency=job.max_concurrency,
         wait_s=0,
         decided=0,

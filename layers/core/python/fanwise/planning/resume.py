@@ -41,6 +41,7 @@ def round_of_the_rest(storage: Storage, home: str, job: Job, asked: PlanEvent, m
         round=last + 1,
         entries=len(entries),
         work_key=job_prefix(job.job_id) + work_key(last + 1),
+        runtime=job.model.runtime,
         max_concurrency=max_concurrency,
         wait_s=0,
         decided=decided,

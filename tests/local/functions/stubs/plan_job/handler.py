@@ -29,5 +29,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "entries": len(entries),
         "wait_s": 0,
         "work_key": work_key,
+        "runtime": "tensorflow",
         "max_concurrency": 10,
     }
