@@ -67,7 +67,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	$(if $(UPGRADE),--upgrade)
 
 lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
-	$(COMPILE) --extra demo --group dev --output-file requirements/dev.txt pyproject.toml
+	$(COMPILE) --extra demo --extra up --group dev --output-file requirements/dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/bootstrap.txt requirements/bootstrap.in
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
