@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from fanwise_local.clock import Clock, run_virtual
-from fanwise_local.events import Rule, UnknownPatternError, check_pattern, execution_status_event
+from fanwise_local.event_patterns import UnknownPatternError, check_pattern
+from fanwise_local.events import Rule, execution_status_event
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.executions import Execution, StateMachine
 from fanwise_local.template import read_stack, stack_root
