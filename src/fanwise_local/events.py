@@ -149,4 +149,4 @@ def _event(
 def _sequencer(time_s: float) -> str:
     """Hexadecimal, of one length, and later in the alphabet the later it is."""
     seconds, fraction = divmod(time_s, 1)
-    return f"{int(seconds):010X}{int(fraction * 1e6):08X}"
+    return f"{int(seconds):010X}{int(fraction * 2**32):08X}"

@@ -30,6 +30,7 @@ class Services:
 
     def __init__(self, work_dir: Path) -> None:
         self.work_dir = work_dir
+        self.told: list[Any] = []
         (work_dir / "bucket").mkdir()
         (work_dir / "items").mkdir()
 
@@ -47,7 +48,13 @@ class Services:
             },
             s3=False,
         )
-        services = LocalServices(functions, storage, queues={"Q": QUEUE}, work_dir=self.work_dir)
+        services = LocalServices(
+            functions,
+            storage,
+            queues={"Q": QUEUE},
+            work_dir=self.work_dir,
+            told=lambda entry, event_id: self.told.append((entry, event_id)),
+        )
         await functions.start()
         try:
             return await getattr(services, call)(*arguments)

@@ -71,6 +71,7 @@ def test_the_shipped_stack_has_the_names_that_cloudformation_would_give() -> Non
     assert stack.queues == {
         "DeadLetterQueue": queue,
         "EventDeadLetterQueue": queue.replace("dead-letters", "event-dead-letters"),
+        "UploadDeadLetterQueue": queue.replace("dead-letters", "upload-dead-letters"),
     }
     rule = stack.rules["ExecutionEndedRule"]
     assert rule.targets == (machine,)
@@ -78,6 +79,8 @@ def test_the_shipped_stack_has_the_names_that_cloudformation_would_give() -> Non
         "stateMachineArn": [machine],
         "status": ["FAILED", "TIMED_OUT", "ABORTED"],
     }
+    assert stack.rules["UploadRule"].targets == (machine,)
+    assert stack.schedules == {}
     assert stack.state_machine_arn == machine
     assert stack.outputs == {**stack.buckets, "StateMachineArn": machine, "DeadLetterQueueUrl": queue}
     arns = {f"{logical_id}Arn": function.arn for logical_id, function in stack.functions.items()}
