@@ -355,8 +355,8 @@ class ObstoreBackend:
         if key + "/" == prefix:
             return True
         try:
-            self._store.head(key)
-        except NotFoundError:
+            self.head(key)
+        except FileNotFoundError:
             return True
         return False
 
