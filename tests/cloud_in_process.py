@@ -27,6 +27,7 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.pipeline import Pipeline
 from fanwise_local.clock import Clock
 from fanwise_local.cloud import LocalCloud, Told
+from fanwise_local.event_bus import EventBus
 from fanwise_local.faults.plan import FaultPlan, state_name
 from fanwise_local.mounts import Mounts
 from fanwise_local.states.definition import parse_definition
@@ -106,14 +107,15 @@ class CloudInProcess:
             self._results,
         )
         self._invocations = 0
-        self._told = Told(stack, observer)
-        self.state_machine = self._told.state_machine = StateMachine(
+        self.event_bus = EventBus(stack.rules.values())
+        self.state_machine = StateMachine(
             parse_definition(stack.definition, stack.substitutions),
             arn=stack.state_machine_arn,
             services=self,
             clock=Clock(),
-            observer=self._told,
+            observer=Told(self.event_bus, stack.state_machine_arn, observer),
         )
+        self.event_bus.connect(stack.state_machine_arn, self.state_machine.start_execution)
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,6 +130,7 @@ class CloudInProcess:
         return self.state_machine.start_execution(execution_input)
 
     settled, go_down, _running = LocalCloud.settled, LocalCloud.go_down, LocalCloud._running
+    put_event = LocalCloud.put_event
 
     async def get_object(self, bucket: str, key: str) -> bytes:
         """For the ItemReader."""

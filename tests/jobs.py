@@ -132,12 +132,13 @@ class JobCloud:
     folders: Mapping[str, Path] = field(default_factory=dict)  # buckets that are folders; with the models'
     bundles: Path | None = None  # the real model is loaded, and kept here
     fault_plan: FaultPlan | None = None  # of every function; beside `faults`
+    input_bucket: Backend = field(default_factory=lambda: ObstoreBackend(MemoryStore()))
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.results = FaultyBackend(self.store)
         backends: dict[str, Backend] = {
-            INPUT: ObstoreBackend(MemoryStore()),
+            INPUT: self.input_bucket,
             MODELS: ObstoreBackend(MemoryStore()),
             RESULTS: self.results,
         }
@@ -365,8 +366,7 @@ class JobCloud:
     def hear_of(self, execution: Execution) -> Execution:
         """Run what the template's rule starts when it hears of an execution's end."""
         event = execution_status_event(execution, MACHINE)
-        (rule,) = STACK.rules.values()
-        assert rule.matches(event)
+        assert STACK.rules["ExecutionEndedRule"].matches(event)
         return self.run(event, f"after-{execution.name}")
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import random as randoms
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fanwise_local.clock import Clock
-from fanwise_local.events import execution_status_event
+from fanwise_local.event_bus import EventBus
+from fanwise_local.events import event_of_entry, execution_status_event
 from fanwise_local.function_process import BOOTSTRAP, FAULTY_BOOTSTRAP
 from fanwise_local.functions import FunctionService, default_environments
 from fanwise_local.mounts import Mounts
@@ -25,16 +27,12 @@ if TYPE_CHECKING:
 
 
 class Told(Observer):
-    """Hears of an execution that ended, and starts what the template's rules say; all else it passes on.
+    """Tells the event bus of an execution that ended; all else it passes on."""
 
-    Once `is_going_down`, nothing is started any more: a machine that is switched off tells nobody.
-    """
-
-    def __init__(self, stack: Stack, observer: Observer) -> None:
-        self._stack = stack
+    def __init__(self, bus: EventBus, machine_arn: str, observer: Observer) -> None:
+        self._bus = bus
+        self._machine_arn = machine_arn
         self._observer = observer
-        self.state_machine: StateMachine | None = None
-        self.is_going_down = False
 
     def state_entered(self, execution: Execution, state_name: str, state_input: JSON) -> None:
         self._observer.state_entered(execution, state_name, state_input)
@@ -47,12 +45,7 @@ class Told(Observer):
 
     def execution_ended(self, execution: Execution) -> None:
         self._observer.execution_ended(execution)
-        if self.is_going_down or self.state_machine is None:
-            return
-        event = execution_status_event(execution, self.state_machine.arn)
-        for rule in self._stack.rules.values():
-            if rule.matches(event) and self.state_machine.arn in rule.targets:
-                self.state_machine.start_execution(event)
+        self._bus.put(execution_status_event(execution, self._machine_arn))
 
 
 class LocalCloud:
@@ -90,16 +83,24 @@ class LocalCloud:
             invoked = self.faults = faulty.FaultyFunctions(
                 self.functions, faults, kept=work_dir / "faults.jsonl"
             )
-        self.services = LocalServices(invoked, mounts.storage(), queues=stack.queues, work_dir=work_dir)
-        self._told = Told(stack, observer or Observer())
-        self.state_machine = self._told.state_machine = StateMachine(
+        clock = clock or Clock()
+        self.event_bus = EventBus(stack.rules.values())
+        self.services = LocalServices(
+            invoked,
+            mounts.storage(),
+            queues=stack.queues,
+            work_dir=work_dir,
+            told=lambda entry, event_id: self.event_bus.put(event_of_entry(entry, event_id, clock.now())),
+        )
+        self.state_machine = StateMachine(
             parse_definition(stack.definition, stack.substitutions),
             arn=stack.state_machine_arn,
             services=self.services,
-            clock=clock or Clock(),
-            observer=self._told,
+            clock=clock,
+            observer=Told(self.event_bus, stack.state_machine_arn, observer or Observer()),
             random=random,
         )
+        self.event_bus.connect(stack.state_machine_arn, self.state_machine.start_execution)
 
     async def __aenter__(self) -> Self:
         await self.functions.start()
@@ -122,7 +123,7 @@ class LocalCloud:
 
     async def go_down(self, cause: str) -> None:
         """Stop every execution, and start nothing more."""
-        self._told.is_going_down = True
+        self.event_bus.close()
         running = self._running()
         for execution in running:
             execution.stop(cause=cause)
@@ -130,6 +131,10 @@ class LocalCloud:
 
     def _running(self) -> list[Execution]:
         return [e for e in self.state_machine.executions.values() if e.status == "RUNNING"]
+
+    def put_event(self, event: Mapping[str, Any]) -> None:
+        """Give an event to the rules of the template, which start what they start on the running loop."""
+        self.event_bus.put(event)
 
     def start_execution(self, execution_input: JSON, name: str | None = None) -> Execution:
         """Start the stack's state machine on the running loop."""

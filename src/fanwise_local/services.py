@@ -33,15 +33,25 @@ class Functions(Protocol):
 
 
 class LocalServices:
-    """The services around the interpreter. Messages and events are kept as lines of files in `work_dir`."""
+    """The services around the interpreter. Messages and events are kept as lines of files in `work_dir`.
+
+    `told` is given each entry of PutEvents that is taken, and its event's id.
+    """
 
     def __init__(
-        self, functions: Functions, storage: Storage, *, queues: Mapping[str, str], work_dir: Path
+        self,
+        functions: Functions,
+        storage: Storage,
+        *,
+        queues: Mapping[str, str],
+        work_dir: Path,
+        told: Callable[[Mapping[str, Any], str], None] = lambda entry, event_id: None,
     ) -> None:
         self._functions = functions
         self._storage = storage
         self._queue_urls = set(queues.values())
         self._work_dir = work_dir
+        self._told = told
         self._calls: dict[str, Callable[[dict[str, Any]], Awaitable[JSON]]] = {
             LAMBDA_INVOKE: self._invoke,
             SQS_SEND_MESSAGE: self._send_message,
@@ -128,6 +138,7 @@ class LocalServices:
             if refusal is None:
                 event_id = str(uuid.uuid4())
                 self._append("events.jsonl", {"id": event_id, **entry}, "EventBridge.InternalException")
+                self._told(entry, event_id)
                 answers.append({"EventId": event_id})
             else:
                 answers.append(refusal)

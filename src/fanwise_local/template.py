@@ -5,12 +5,16 @@ here. What is needed and not understood is refused with its path; what is not ne
 looked at.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanwise_local.events import Rule, UnknownPatternError, check_pattern
+from fanwise_local.event_patterns import UnknownPatternError, check_pattern
+from fanwise_local.events import Rule
 from fanwise_local.intrinsics import TemplateError, load_template
+from fanwise_local.schedule_expressions import ScheduleError, parse_expression
+from fanwise_local.schedules import Schedule
 from fanwise_local.template_resources import (
     ACCOUNT_ID,
     BUCKET,
@@ -19,6 +23,7 @@ from fanwise_local.template_resources import (
     QUEUE,
     REGION,
     RULE,
+    SCHEDULE,
     STATE_MACHINE,
     Resources,
 )
@@ -63,6 +68,7 @@ class Stack:
     buckets: Mapping[str, str]
     queues: Mapping[str, str]
     rules: Mapping[str, Rule]
+    schedules: Mapping[str, Schedule]
     outputs: Mapping[str, str]
     definition: str
     substitutions: Mapping[str, str]
@@ -110,7 +116,10 @@ class _Reader:
             },
             buckets={i: str(self._resources.reference(i)) for i in self._resources.of_type(BUCKET)},
             queues={i: str(self._resources.reference(i)) for i in self._resources.of_type(QUEUE)},
-            rules={i: self._rule(i) for i in self._resources.of_type(RULE)},
+            rules={i: self._rule(i) for i in self._resources.of_type(RULE) if self._is_enabled(i)},
+            schedules={
+                i: self._schedule(i) for i in self._resources.of_type(SCHEDULE) if self._is_enabled(i)
+            },
             outputs=self._resources.outputs(),
             definition=_read(self._root / self._resources.text(machine, "DefinitionUri")),
             substitutions=self._resources.texts(machine, "DefinitionSubstitutions"),
@@ -137,14 +146,55 @@ class _Reader:
             runtime=Function.runtime if runtime is None else str(runtime),
         )
 
+    def _is_enabled(self, logical_id: str) -> bool:
+        return str(self._resources.value(logical_id, "State", default="ENABLED")) == "ENABLED"
+
     def _rule(self, logical_id: str) -> Rule:
+        self._refuse_any(logical_id, "EventBusName", "ScheduleExpression")
         pattern = self._resources.value(logical_id, "EventPattern")
         try:
             check_pattern(pattern)
         except UnknownPatternError as error:
             raise self._resources.refuse(logical_id, "EventPattern", str(error)) from error
         targets = self._resources.value(logical_id, "Targets", default=[])
+        for number, target in enumerate(targets):
+            given = sorted(target.keys() & {"Input", "InputPath", "InputTransformer"})
+            if given and target["Arn"] in map(
+                self._resources.reference, self._resources.of_type(STATE_MACHINE)
+            ):
+                where = f"Targets[{number}].{given[0]}"
+                raise self._resources.refuse(logical_id, where, "is not read here; events go on as they are")
         return Rule(logical_id, pattern, tuple(str(target["Arn"]) for target in targets))
+
+    def _schedule(self, logical_id: str) -> Schedule:
+        self._refuse_any(logical_id, "StartDate", "EndDate", "GroupName")
+        timezone = self._resources.value(logical_id, "ScheduleExpressionTimezone", default="UTC")
+        try:
+            expression = parse_expression(
+                self._resources.text(logical_id, "ScheduleExpression"), str(timezone)
+            )
+        except ScheduleError as error:
+            raise self._resources.refuse(logical_id, "ScheduleExpression", str(error)) from error
+        given = self._resources.value(logical_id, "Target", "Input")
+        try:
+            json.loads(given)
+        except (TypeError, ValueError) as error:
+            raise self._resources.refuse(
+                logical_id, "Target.Input", f"is {given!r}, not JSON text"
+            ) from error
+        return Schedule(
+            name=str(self._resources.reference(logical_id)),
+            arn=self._resources.attribute(logical_id, "Arn"),
+            expression=expression,
+            target=str(self._resources.value(logical_id, "Target", "Arn")),
+            input=given,
+        )
+
+    def _refuse_any(self, logical_id: str, *keys: str) -> None:
+        """Properties that would change what comes when, and are not read here."""
+        for key in keys:
+            if self._resources.value(logical_id, key) not in (None, "default"):
+                raise self._resources.refuse(logical_id, key, "is not read on this machine; leave it out")
 
     def _image(self, logical_id: str) -> tuple[Path, str]:
         """An image runs here by the handler that its ImageConfig names, in the folder that it is made of."""

@@ -9,6 +9,7 @@ from fanwise_local.intrinsics import NO_VALUE, Resolver, TemplateError, as_text
 ACCOUNT_ID = "123456789012"  # AWS's own example account
 REGION = "us-east-1"
 BUCKET, QUEUE, RULE, ROLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Events::Rule", "AWS::IAM::Role"
+SCHEDULE = "AWS::Scheduler::Schedule"
 FUNCTION, LAYER, STATE_MACHINE = (
     "AWS::Serverless::Function",
     "AWS::Serverless::LayerVersion",
@@ -111,6 +112,8 @@ class Resources:
             return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{name}"
         if kind == FUNCTION:
             return str(self.value(logical_id, "FunctionName", default=unnamed))
+        if kind == SCHEDULE:
+            return str(self.value(logical_id, "Name", default=unnamed))
         if kind == STATE_MACHINE:
             name = self.value(logical_id, "Name", default=unnamed)
             return f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{name}"
@@ -128,6 +131,8 @@ class Resources:
             return {"Arn": arn, "QueueName": queue, "QueueUrl": name}[attribute]
         if kind == FUNCTION and attribute == "Arn":
             return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
+        if kind == SCHEDULE and attribute == "Arn":
+            return f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{name}"
         if kind == ROLE and attribute == "Arn":
             return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
         if kind == STATE_MACHINE and attribute in ("Arn", "Name"):

@@ -57,8 +57,8 @@ class Mortal:
         created: bool = self._write(key, body, self._bucket.create)
         return created
 
-    def head(self, key: str) -> ObjectInfo:
-        return self._bucket.head(key)
+    def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
+        return self._bucket.head(key, version_id)
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         return self._bucket.read(key, start, end, pin)
@@ -470,7 +470,7 @@ def test_an_input_that_is_no_object(world: World) -> None:
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     class Locked(FolderBackend):
-        def head(self, key: str) -> ObjectInfo:
+        def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
             raise PermissionError("access denied")
 
         def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:

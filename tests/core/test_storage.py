@@ -1,5 +1,6 @@
 """Storage: one behaviour over folders and obstore, and nothing outside of a mounted folder."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -7,10 +8,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import pytest
-from obstore.store import MemoryStore
+from moto.server import ThreadedMotoServer
+from obstore.store import MemoryStore, S3Store
 
 from fanwise.errors import ItemsChanged, LocationError, StoreFull, StoreUnavailable
+from fanwise.items.folder import version_of_folder
 from fanwise.storage import Body, FolderBackend, Location, ObjectInfo, ObstoreBackend, Storage
 
 
@@ -200,6 +204,104 @@ def test_an_s3_that_does_not_answer_is_asked_three_times(monkeypatch: pytest.Mon
     with s3_that(503, monkeypatch) as asked, pytest.raises(StoreUnavailable, match=r"s3://bucket/x: .*503"):
         Storage({}, s3=True).read("s3://bucket/x")
     assert asked == ["GET"] * 3
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The URL of an S3 that does what S3 does: moto's, in memory."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        server.stop()
+
+
+class Bucket:
+    """A new bucket of `s3`, with a client beside the storage: what people upload with."""
+
+    def __init__(self, url: str, name: str) -> None:
+        keys = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
+        self.client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
+        self.client.create_bucket(Bucket=name)
+        self.name = name
+        store = S3Store(
+            name,
+            endpoint=url,
+            access_key_id="nobody",
+            secret_access_key="nothing",  # noqa: S106 - of a server in memory
+            region="us-east-1",
+            client_options={"allow_http": True},
+            virtual_hosted_style_request=False,
+        )
+        self.storage = Storage({"b": ObstoreBackend(store)}, s3=False)
+
+    def put(self, key: str, body: bytes = b"") -> str | None:
+        version_id: str | None = self.client.put_object(Bucket=self.name, Key=key, Body=body).get("VersionId")
+        return version_id
+
+    def keep_versions(self, status: str) -> None:
+        configuration = {"Status": status}
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration=configuration)
+
+
+@pytest.fixture
+def bucket(s3: str, request: pytest.FixtureRequest) -> Bucket:
+    digest = hashlib.md5(request.node.name.encode(), usedforsecurity=False).hexdigest()
+    return Bucket(s3, f"bucket-{digest}")
+
+
+def test_a_range_of_an_empty_object_is_empty(bucket: Bucket) -> None:
+    """S3 answers such a range with 416, which is no reason to try again."""
+    bucket.put("empty")
+    bucket.put("full", b"0123")
+    for start, end in ((0, 100), (3, None), (3, 5)):
+        assert bucket.storage.read("s3://b/empty", start, end) == b""
+    assert bucket.storage.read("s3://b/full", 4, 10) == b""
+    assert bucket.storage.read("s3://b/full", 9) == b""
+
+
+def test_a_folder_made_in_the_console_is_no_object(bucket: Bucket) -> None:
+    for key in ("f/", "f/sub/", "f/bare/", "f/empty"):
+        bucket.put(key)
+    for key in ("f/sub-a", "f/sub/x", "f/ü 😀+%2F.txt"):
+        bucket.put(key, b"1")
+    names = ["f/empty", "f/sub-a", "f/sub/x", "f/ü 😀+%2F.txt"]
+    assert [info.key for info in bucket.storage.list("s3://b/f/")] == names
+    assert [info.key for info in bucket.storage.list("s3://b/")] == names
+    assert len(version_of_folder(bucket.storage, "s3://b/f/")) == 64  # sorted, too
+    assert bucket.storage.read("s3://b/f/ü 😀+%2F.txt") == b"1"
+
+
+def test_an_object_as_it_was_at_a_version(bucket: Bucket) -> None:
+    bucket.keep_versions("Enabled")
+    versions = [bucket.put("x", b"x" * size) for size in (1, 2, 3)]
+    infos = [bucket.storage.head("s3://b/x", version) for version in versions]
+    assert [(info.size_bytes, info.version_id) for info in infos] == list(
+        zip((1, 2, 3), versions, strict=True)
+    )
+    assert [bucket.storage.read("s3://b/x", 0, 9, info) for info in infos] == [b"x", b"xx", b"xxx"]
+    bucket.client.delete_object(Bucket=bucket.name, Key="x", VersionId=versions[1])
+    with pytest.raises(FileNotFoundError, match=r"s3://b/x: no such object"):
+        bucket.storage.head("s3://b/x", versions[1])
+
+
+def test_a_bucket_that_has_stopped_to_keep_versions_has_none_to_pin(bucket: Bucket) -> None:
+    """Each version is called "null" there, so two would look the same."""
+    bucket.keep_versions("Suspended")
+    bucket.put("x", b"1")
+    before = bucket.storage.head("s3://b/x")
+    bucket.put("x", b"22")
+    assert (before.version_id, bucket.storage.head("s3://b/x").version_id) == (None, None)
+    with pytest.raises(ItemsChanged):
+        bucket.storage.read("s3://b/x", 0, 1, before)
+
+
+def test_a_folder_has_no_versions(tmp_path: Path) -> None:
+    storage = Storage({"b": FolderBackend(tmp_path, writable=True)}, s3=False)
+    storage.write("s3://b/x", b"1")
+    with pytest.raises(FileNotFoundError):
+        storage.head("s3://b/x", "v1")
 
 
 def test_listing_is_sorted_and_below_the_prefix_alone(storage: Storage) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fanwise_local.clock import Clock, run_virtual
-from fanwise_local.events import Rule, UnknownPatternError, check_pattern, execution_status_event
+from fanwise_local.events import MAX_TOLD_BYTES, Rule, event_of_entry, execution_status_event
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.executions import Execution, StateMachine
 from fanwise_local.template import read_stack, stack_root
@@ -32,21 +32,14 @@ def test_a_rule_takes_what_has_one_of_the_values_in_every_field(event: dict[str,
     assert RULE.matches(event) == taken
 
 
-@pytest.mark.parametrize("pattern", [{}, None, {"a": "text"}, {"a": [{"prefix": "x"}]}, {"a": {"b": [[1]]}}])
-def test_comparisons_that_are_not_made_here_are_refused(pattern: object) -> None:
-    with pytest.raises(UnknownPatternError):
-        check_pattern(pattern)
-
-
-def ended(error: str | None) -> Execution:
-    end = (
-        {"Type": "Fail", "Error": error, "Cause": "why"} if error else {"Type": "Succeed", "Output": {"a": 1}}
-    )
+def ended(error: str | None, given: Any = None, output: Any = None) -> Execution:
+    succeed = {"Type": "Succeed", "Output": output or {"a": 1}}
+    end = {"Type": "Fail", "Error": error, "Cause": "why"} if error else succeed
     text = json.dumps({"QueryLanguage": "JSONata", "StartAt": "End", "States": {"End": end}})
 
     async def main() -> Execution:
         machine = StateMachine(parse_definition(text, {}), arn=ARN, services=Cloud({}), clock=Clock())
-        return await machine.start_execution({"in": "put"}, "name").wait()
+        return await machine.start_execution(given or {"in": "put"}, "name").wait()
 
     return run_virtual(main())
 
@@ -63,8 +56,37 @@ def test_an_execution_that_failed_is_told_of() -> None:
 
 def test_the_templates_rule_takes_no_execution_that_went_well() -> None:
     stack = read_stack(stack_root())
-    (rule,) = stack.rules.values()
+    rule = stack.rules["ExecutionEndedRule"]
     machine = stack.state_machine_arn
     assert not rule.matches(execution_status_event(ended(None), machine))
     assert rule.matches(execution_status_event(ended("JobFailed"), machine))
     assert not rule.matches(execution_status_event(ended("JobFailed"), machine + "-another"))
+
+
+def test_what_is_too_long_for_an_event_is_left_out_of_it() -> None:
+    quotes = '"' * (MAX_TOLD_BYTES // 6)  # escaped in the input, and again in the event: four times as long
+    detail: Any = execution_status_event(ended("JobFailed", {"in": quotes}), ARN)["detail"]
+    assert (json.loads(detail["input"]), detail["inputDetails"]) == ({"in": quotes}, {"included": True})
+    detail = execution_status_event(ended("JobFailed", {"in": quotes * 2}), ARN)["detail"]
+    assert (detail["input"], detail["inputDetails"]) == (None, {"included": False})
+    detail = execution_status_event(ended(None, {"in": quotes}, {"out": "x" * 150_000}), ARN)["detail"]
+    assert (detail["inputDetails"], detail["outputDetails"]) == ({"included": False}, {"included": True})
+    detail = execution_status_event(ended(None, {"in": "put"}, {"out": "x" * MAX_TOLD_BYTES}), ARN)["detail"]
+    assert (detail["output"], detail["outputDetails"]) == (None, {"included": False})
+    assert detail["inputDetails"] == {"included": True}
+
+
+@pytest.mark.parametrize("given", [{"a": 1}, '{"a": 1}'])
+def test_an_entry_of_put_events_becomes_an_event(given: object) -> None:
+    entry = {"Source": "fanwise", "DetailType": "Batch Inference Job Ended", "Detail": given}
+    assert event_of_entry(entry, "one", 1_767_225_600.9) == {
+        "version": "0",
+        "id": "one",
+        "detail-type": "Batch Inference Job Ended",
+        "source": "fanwise",
+        "account": "123456789012",
+        "time": "2026-01-01T00:00:00Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": {"a": 1},
+    }

@@ -158,9 +158,9 @@ class FaultyBackend:
             faults.meet(operation, name)
         return faults, name
 
-    def head(self, key: str) -> ObjectInfo:
+    def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
         self._meet("head", key)
-        return self._inner.head(key)
+        return self._inner.head(key, version_id)
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         faults, name = self._meet("read", key)

@@ -35,11 +35,12 @@ from fanwise import settings
 from fanwise.errors import DISK_FULL, ItemsChanged, LocationError, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 MAX_KEY_BYTES = 1024  # of an S3 key (object-keys)
+UNVERSIONED = "null"  # the id of every version that a bucket without versions has (versioning-workflows)
 
 # As wide as S3 ever was: in us-east-1 old buckets have capitals and underscores (bucketnamingrules).
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
@@ -87,7 +88,7 @@ class Body(NamedTuple):
 class Backend(Protocol):
     """One bucket."""
 
-    def head(self, key: str) -> ObjectInfo: ...
+    def head(self, key: str, version_id: str | None = None) -> ObjectInfo: ...
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body: ...
     def write(self, key: str, body: bytes) -> None: ...
     def create(self, key: str, body: bytes) -> bool: ...
@@ -141,12 +142,12 @@ class Storage:
         with self._counting:
             self._requests = Requests(self._requests.gets + gets, self._requests.puts + puts)
 
-    def head(self, uri: str) -> ObjectInfo:
-        """Size and version of an object."""
+    def head(self, uri: str, version_id: str | None = None) -> ObjectInfo:
+        """Size and version of an object, as it is now or was at a version."""
         backend, key = self._at(uri)
         self._count(gets=1)
         with _naming(uri):
-            return backend.head(key)
+            return backend.head(key, version_id)
 
     def read(self, uri: str, start: int = 0, end: int | None = None, pin: ObjectInfo | None = None) -> bytes:
         """Bytes [start, end) of an object, or what there is of them; never less, which is `StoreUnavailable`.
@@ -261,6 +262,10 @@ def _s3(bucket: str) -> S3Store:
     return S3Store(bucket, client_options=client, retry_config=_RETRIES)
 
 
+# What S3 says of a range that begins where the object ends, as every range of an empty one does (API_GetObject).
+_PAST_THE_END = "status code: 416"
+
+
 class ObstoreBackend:
     """A bucket behind obstore: S3, or obstore's MemoryStore."""
 
@@ -285,10 +290,19 @@ class ObstoreBackend:
         except BaseError as error:
             raise StoreUnavailable(str(error).splitlines()[0]) from error
 
-    def head(self, key: str) -> ObjectInfo:
+    def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
         with self._translated():
-            meta = self._store.head(key)
-        return ObjectInfo(key, meta["size"], meta["e_tag"] or "", meta["version"])
+            if version_id is None:
+                meta = self._store.head(key)
+            else:
+                meta = self._store.get(key, options={"head": True, "version": version_id}).meta
+        return self._info(meta)
+
+    @staticmethod
+    def _info(meta: "ObjectMeta") -> ObjectInfo:
+        """As the store tells of an object; what has the id of every version has none that could be pinned."""
+        version_id = None if meta["version"] == UNVERSIONED else meta["version"]
+        return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", version_id)
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         if end is not None and end <= start:
@@ -304,10 +318,15 @@ class ObstoreBackend:
             options["version"] = pin.version_id
         elif pin is not None:
             options["if_match"] = pin.etag
-        with self._translated():
-            got = self._store.get(key, options=options)
-            first, last = got.range  # as far as the object goes
-            return Body(bytes(got.bytes()), last - first)
+        try:
+            with self._translated():
+                got = self._store.get(key, options=options)
+                first, last = got.range  # as far as the object goes
+                return Body(bytes(got.bytes()), last - first)
+        except StoreUnavailable as error:
+            if "range" in options and _PAST_THE_END in str(error):
+                return Body(b"", 0)
+            raise
 
     def write(self, key: str, body: bytes) -> None:
         with self._translated():
@@ -326,7 +345,21 @@ class ObstoreBackend:
         with self._translated():
             for chunk in self._store.list(prefix or None):
                 for meta in chunk:
-                    yield ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["version"])
+                    if meta["size"] or not self._is_folder(meta["path"], prefix):
+                        yield self._info(meta)
+
+    def _is_folder(self, key: str, prefix: str) -> bool:
+        """Whether what is listed without a byte is no object, but a folder made in S3's console (using-folders).
+
+        That is an object whose key ends with a slash, and obstore drops the slash; by that name it is not there.
+        """
+        if key + "/" == prefix:
+            return True
+        try:
+            self.head(key)
+        except FileNotFoundError:
+            return True
+        return False
 
     def delete(self, key: str) -> None:
         with suppress(FileNotFoundError), self._translated():
@@ -383,7 +416,9 @@ class FolderBackend:
         with file:
             yield file, self._info(key, os.fstat(file.fileno()))
 
-    def head(self, key: str) -> ObjectInfo:
+    def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
+        if version_id is not None:  # a folder keeps none
+            raise FileNotFoundError(key)
         with self._open(key) as (_, info):
             return info
 

@@ -103,7 +103,7 @@ def _pinned(
     start: Start, storage: Storage, model_bucket: str, readable: Readable, runtimes: Collection[str]
 ) -> PinnedJob:
     check_readable(start.manifest.items, readable)
-    items = pin_items(storage, start.manifest.items)
+    items = pin_items(storage, start.manifest.items, start.upload)
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime, runtimes)
     if items.source is not None and items.source.columns is not None:
         check_columns(items.source.columns, items.uri, model.kinds)
@@ -224,7 +224,7 @@ def _source_of_folder(storage: Storage, home: str, items: PinnedItems) -> ItemsS
     try:
         return pin_written_items(storage, items.uri, items_uri)
     except FileNotFoundError:
-        write_items_of_folder(storage, items.uri, items_uri, items.version)
+        write_items_of_folder(storage, items.uri, items_uri, items.listing)
     return pin_written_items(storage, items.uri, items_uri)
 
 

@@ -10,7 +10,7 @@ from fanwise.items.lines import LineKind
 from fanwise.items.uris import folder_of
 from fanwise.limits import MAX_CSV_HEADER_BYTES
 from fanwise.records import ItemsSource
-from fanwise.storage import Storage
+from fanwise.storage import ObjectInfo, Storage
 
 _KINDS: dict[str, LineKind] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _UNPACK = {
@@ -25,25 +25,36 @@ _UNPACK = {
 
 
 class PinnedItems(NamedTuple):
-    """Items as they are now. Of a folder there is no `source` until its items are written down."""
+    """Items, pinned. Another `version` is another job.
+
+    Of a folder there is no `source` until its items are written down, which `listing` is held against.
+    """
 
     uri: str
     version: str
     source: ItemsSource | None
+    listing: str = ""
     begin: int = 0  # where the first record may begin, after a CSV header
     first_line: int = 1  # the line that stands there
 
 
-def pin_items(storage: Storage, uri: str) -> PinnedItems:
-    """Pin an items file, or a folder (a URI that ends with a slash). Raises `ItemsFileError`, `LocationError`."""
+def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> PinnedItems:
+    """Pin an items file, or a folder (a URI that ends with a slash), as it is now.
+
+    Where an upload of it started the job, `upload` is the version of the file, or of the folder's mark. A folder
+    whose mark has a version is known by that: files that come later, for the next mark, make it no other job.
+    Raises `ItemsFileError`, `LocationError`.
+    """
     if uri.endswith("/"):
         try:
-            return PinnedItems(uri, version_of_folder(storage, uri), None)
+            listing = version_of_folder(storage, uri)
         except PermissionError as error:
             raise ItemsFileError(f"{error}; the folder may not be listed") from error
+        marked = None if upload is None else upload.version_id
+        return PinnedItems(uri, marked or listing, None, listing)
     kind = _kind(uri)
     try:
-        info = storage.head(uri)
+        info = upload or storage.head(uri)
     except FileNotFoundError as error:
         raise ItemsFileError(
             f"{uri}: there is no such items file; check the URI (a folder's ends with /)"
@@ -64,7 +75,7 @@ def pin_items(storage: Storage, uri: str) -> PinnedItems:
         columns=columns,
         base=folder_of(uri),
     )
-    return PinnedItems(uri, info.version_id or info.etag, source, begin, first_line)
+    return PinnedItems(uri, info.version_id or info.etag, source, begin=begin, first_line=first_line)
 
 
 def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSource:
