@@ -1,14 +1,12 @@
 """MockConfigFile.json, read as Step Functions Local reads it (sfn-local-mock-cfg-file).
 
-A test case names a mocked response for a state; a response is numbered by the state's invocations, retries among
-them: `"0"`, `"1-2"`. The numbers go on where an execution enters the state again, and begin anew in the next one
-(seen of 2.0.0, not documented).
+A test case names a mocked response for a state. Its answers are numbered by the state's invocations in one
+execution, `"0"`, `"1-2"`: retries count, and entering the state again begins no new count.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -59,7 +57,7 @@ class Response:
     @property
     def count(self) -> int:
         """How many invocations it answers."""
-        return sum(last - first + 1 for first, last, _ in self.spans)
+        return self.spans[-1][1] + 1
 
     @property
     def last(self) -> Answer:
@@ -111,7 +109,11 @@ def _response(name: str, numbered: Mapping[str, Answer]) -> Response:
     if not spans:
         raise MockConfigError(f"{place}: answers no invocation")
     spans.sort(key=lambda span: span[:2])
-    for (_, before, _), (first, _, _) in pairwise(spans):
-        if first <= before:
+    awaited = 0
+    for first, last, _ in spans:
+        if first < awaited:
             raise MockConfigError(f"{place}: invocation {first} is answered twice")
+        if first > awaited:
+            raise MockConfigError(f"{place}: invocation {awaited} is not answered")
+        awaited = last + 1
     return Response(tuple(spans))

@@ -46,8 +46,8 @@ class MockedServices:
         self.used[state] += 1
         if answer.thrown is not None:
             raise StatesError(answer.thrown.error, answer.thrown.cause)
-        payload = answer.returned.get("Payload", {})
-        if "work_key" in payload:
+        payload = answer.returned.get("Payload")
+        if isinstance(payload, dict) and "work_key" in payload:
             self._entries[payload["work_key"]] = payload["entries"]
         return answer.returned
 

@@ -74,6 +74,8 @@ class TestReading:
             (written({"R": {"0": {"Throw": {"Error": "E"}}}}), "Cause"),
             (written({"R": {"0": {"Returns": 1}}}), "Returns"),
             (written({"R": {"0-2": returned(0), "2": returned(0)}}), "invocation 2 is answered twice"),
+            (written({"R": {"0": returned(0), "2": returned(0)}}), "invocation 1 is not answered"),
+            (written({"R": {"1": returned(0)}}), "invocation 0 is not answered"),
             (written({}, {"C": {"S": "R"}}), r"StateMachines\.M\.TestCases\.C\.S: .* no 'R'"),
         ],
     )

@@ -38,11 +38,13 @@ def test_children_count_for_themselves() -> None:
     assert services.used["Child"] == 4
 
 
-@pytest.mark.parametrize("state", ["A", "B"])
-def test_what_is_not_mocked_ends_the_execution(state: str) -> None:
-    services = MockedServices(mocked(A={"1": {"Return": {}}}))
-    with pytest.raises(StatesError, match=rf"^States\.Runtime: .*{state}"):
-        call(services, state)
+def test_what_is_not_mocked_ends_the_execution() -> None:
+    services = MockedServices(mocked(A={"0": {"Return": {"Payload": 1}}}))
+    assert call(services, "A") == 1
+    with pytest.raises(StatesError, match=r"^States\.Runtime: .* of A has no invocation 1"):
+        call(services, "A")
+    with pytest.raises(StatesError, match=r"^States\.Runtime: .* mocks no B"):
+        call(services, "B")
 
 
 def test_the_work_is_that_of_the_round_that_was_answered() -> None:

@@ -118,7 +118,8 @@ def test_without_docker_it_says_so_in_one_line(script: str | None, why: str, tmp
 
 def test_the_container_is_brought_up_and_down(tmp_path: Path) -> None:
     def work(address: str) -> subprocess.CompletedProcess[str]:
-        return command(path=fake_docker(tmp_path, f'case "$*" in *" port "*) echo {address};; esac'))
+        docker = fake_docker(tmp_path, f'case "$*" in *" port "*) echo {address};; esac')
+        return command("--jsonata", path=docker)
 
     done = beside(work)
     assert done.stderr == f"test-sfn-local: {len(CASES)} test cases, 0 failed\n"
@@ -134,8 +135,17 @@ def test_a_container_that_does_not_come_up(tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text().endswith(" down\n")
 
 
-def test_an_endpoint_needs_no_docker() -> None:
+def test_it_is_given_jsonpath_unless_it_knows_jsonata() -> None:
+    """Our interpreter does not know JSONPath, and says so where Step Functions Local would go on."""
     done = beside(lambda address: command("--endpoint", f"http://{address}"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("test-sfn-local: the definition of FanwiseJob is not understood there: ")
+    assert "JSONPath" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_endpoint_needs_no_docker() -> None:
+    done = beside(lambda address: command("--jsonata", "--endpoint", f"http://{address}"))
     assert (done.returncode, done.stderr) == (0, f"test-sfn-local: {len(CASES)} test cases, 0 failed\n")
 
 

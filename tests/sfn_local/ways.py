@@ -52,12 +52,9 @@ def _ways_of(state: JSON) -> Iterator[str]:
 
 def _taken_of(state: JSON, visit: Visit, following: str | None) -> Iterator[str]:
     if state["Type"] == "Choice":
-        ways_on: dict[str, str | None] = {
-            f"rule {number}": rule["Next"] for number, rule in enumerate(state["Choices"])
-        }
-        ways_on["default"] = state.get("Default")
-        (way,) = (way for way, name in ways_on.items() if name == following)  # else a path does not tell
-        yield way
+        nexts = [*(rule["Next"] for rule in state["Choices"]), state.get("Default")]
+        (number,) = (number for number, name in enumerate(nexts) if name == following)  # else no path tells
+        yield f"rule {number}" if number < len(state["Choices"]) else "default"
     retries, catches = state.get("Retry", []), state.get("Catch", [])
     retried: set[int] = set()
     for error in visit.errors[:-1]:
