@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format types check check-template fuzz bench chaos wheel lock clean tools
+.PHONY: help setup demo test test-sfn-local lint format types check check-template fuzz bench chaos wheel lock clean tools
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: setup ## Train a small model and run the whole pipeline over held-out scan
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
+
+test-sfn-local: setup ## Run the state machine's test cases in AWS's Step Functions Local (Docker)
+	@PYTHONPATH=tests $(BIN)/python -m sfn_local
 
 lint: setup ## Check style (ruff)
 	$(BIN)/ruff check .
