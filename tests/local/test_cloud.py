@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fanwise_local.cloud import LocalCloud
+from fanwise_local.events import s3_event
 from fanwise_local.mounts import Mounts
 from fanwise_local.states.executions import Execution
 from fanwise_local.states.observer import Observer
@@ -98,6 +99,50 @@ def test_an_execution_that_somebody_stops_is_accounted_for_and_announced(
         assert closing.input["detail"]["executionArn"] == execution.arn
         (event,) = lines_of(tmp_path / "events.jsonl")
         assert event["Detail"]["items"]["predicted"] == len(list((folder / "commits").iterdir()))
+
+    run(main())
+
+
+OUTCOME_RULE = """
+  OutcomeRule:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [fanwise], detail: {status: [SUCCEEDED]}}
+      Targets: [{Id: Mine, Arn: "arn:mine"}, {Id: Another, Arn: "arn:aws:sns:us-east-1:123456789012:not-here"}]
+"""
+
+
+def test_what_is_announced_goes_to_the_rules_that_take_it(stack: Stack, tmp_path: Path) -> None:
+    shutil.copytree(stack.root, tmp_path / "stack")
+    template = tmp_path / "stack" / "template.yaml"
+    template.write_text(template.read_text().replace("\nOutputs:", f"{OUTCOME_RULE}\nOutputs:"))
+    work_dir, told = tmp_path / "work", list[Any]()
+
+    async def main() -> None:
+        async with cloud_of(read_stack(tmp_path / "stack"), work_dir) as cloud:
+            cloud.event_bus.connect("arn:mine", told.append)
+            await cloud.start_execution({"entries": 2}).wait()
+
+    run(main())
+    (event,), (kept,) = told, lines_of(work_dir / "events.jsonl")
+    assert (event["id"], event["detail-type"]) == (kept["id"], "Batch Inference Job Ended")
+    assert event["detail"]["items"]["predicted"] == 2
+
+
+def test_an_event_starts_what_its_rule_says(stack: Stack, tmp_path: Path) -> None:
+    bucket = stack.buckets["InputBucket"]
+    event = s3_event(bucket, "jobs/a b.json", size_bytes=2, etag="e", time_s=0.0)
+    other = s3_event(bucket, "scans/a.png", size_bytes=2, etag="e", time_s=0.0)
+
+    async def main() -> None:
+        async with cloud_of(stack, tmp_path) as cloud:
+            cloud.put_event(other)
+            cloud.put_event(event)
+            (execution,) = cloud.state_machine.executions.values()
+            assert execution.input == event
+            await cloud.go_down("enough")
+            cloud.put_event(event)
+            assert len(cloud.state_machine.executions) == 1
 
     run(main())
 

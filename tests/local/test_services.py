@@ -196,6 +196,7 @@ def test_events_are_kept_and_told_by_id(services: Services) -> None:
     ids = [entry["EventId"] for entry in answer["Entries"]]
     assert answer["FailedEntryCount"] == 0
     assert services.kept("events.jsonl") == [{"id": ids[0], **EVENT}, {"id": ids[1], **as_text}]
+    assert services.told == [(EVENT, ids[0]), (as_text, ids[1])]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +219,7 @@ def test_one_refused_event_fails_the_state_and_the_others_go_out(
     assert told["FailedEntryCount"] == 1
     assert told["Entries"][0]["ErrorCode"] == code
     assert [event["id"] for event in services.kept("events.jsonl")] == [told["Entries"][1]["EventId"]]
+    assert services.told == [(EVENT, told["Entries"][1]["EventId"])]
 
 
 @pytest.mark.parametrize("entries", [None, [], [EVENT] * 11, {"a": 1}, ["text"]])
