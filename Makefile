@@ -40,14 +40,16 @@ check: lint types test check-template ## All that has to pass before a change go
 tools: setup
 	@scripts/environment.sh tool sam
 	@scripts/environment.sh tool cfn-lint
+	@scripts/environment.sh tool checkov
 
 # SAM asks for a Region, and keeps notes of its own; it asks nothing of AWS, and needs no credentials.
 check-template: export AWS_DEFAULT_REGION := us-east-1
 check-template: export SAM_CLI_TELEMETRY := 0
 check-template: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
-check-template: tools ## Check template.yaml (SAM, cfn-lint)
+check-template: tools ## Check template.yaml (SAM, cfn-lint, checkov)
 	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
 	.tools/cfn-lint/bin/cfn-lint template.yaml
+	.tools/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
 
 SECONDS ?= 60
 fuzz: setup ## Fuzz every parser, each for SECONDS=60 (Linux); what breaks one stays in .fuzz
@@ -74,6 +76,7 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/bootstrap.txt requirements/bootstrap.in
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
+	$(COMPILE) --output-file requirements/checkov.txt requirements/checkov.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
 
 clean: ## Remove what these targets made, environments included (not the demo's results)
