@@ -100,8 +100,8 @@ def _headline(conversion: Conversion) -> str:
     if conversion.refused is not None:
         return f"Made for TensorFlow alone, not for LiteRT: {conversion.refused}."
     return (
-        f"Made for LiteRT, and for TensorFlow: on {conversion.rows} made-up items their outputs differ by"
-        f" {conversion.difference:.1g} at most."
+        f"Made for LiteRT, and for TensorFlow; largest difference of their outputs, on {conversion.rows} made-up"
+        f" items: {conversion.difference:.1g}."
     )
 
 

@@ -136,7 +136,7 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
         if runtime in offered:
             return runtime
     raise BundleError(
-        f"model {model!r} is for runtime {names}, and this stack runs {', '.join(offered)};"
+        f"model {model!r} is for {names}, and this stack runs {', '.join(offered)};"
         f" publish it for that, or deploy the stack with PredictBatchImageUri, the image with TensorFlow"
     )
 
