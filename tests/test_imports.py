@@ -78,7 +78,11 @@ def test_what_runs_inside_a_lambda_imports_neither_boto3_nor_multiprocessing_nor
 
 
 def test_heavy_libraries_have_one_door() -> None:
-    doors = {"tensorflow": {"tensorflow_runtime.py"}, "PIL": {"images.py"}}
+    doors = {
+        "ai_edge_litert": {"litert_runtime.py"},
+        "tensorflow": {"tensorflow_runtime.py"},
+        "PIL": {"images.py"},
+    }
     for path in PACKAGE.rglob("*.py"):
         for library in {name.split(".")[0] for name in imported_by(path)} & doors.keys():
             assert path.name in doors[library], path
@@ -90,8 +94,12 @@ def test_heavy_libraries_have_one_door() -> None:
         ("fanwise.planning", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
         ("fanwise.failures", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
         ("fanwise.aggregation", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
-        ("fanwise.prediction.batch", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
-        ("fanwise_cli.main", ["tensorflow", "keras", "PIL", "boto3", "numpy"]),
+        (
+            "fanwise.prediction.batch",
+            ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "multiprocessing"],
+        ),
+        ("fanwise.model.litert_runtime", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
+        ("fanwise_cli.main", ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "numpy"]),
         ("fanwise_cli.run", ["fanwise_local.faults"]),  # without a fault plan
         ("fanwise_local.bootstrap", ["fanwise_local.faults", "aiohttp"]),
     ],
