@@ -46,6 +46,17 @@ check-template: tools ## Check template.yaml (SAM, cfn-lint)
 	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
 	.tools/cfn-lint/bin/cfn-lint template.yaml
 
+# What `sam build` asks for (Metadata in template.yaml), by the logical ids; ARTIFACTS_DIR is the folder that it wants
+# filled. Without BuildMethod makefile it would want Python 3.12 itself, and not compile.
+.PHONY: build-CoreLayer build-LiteRTLayer build-PlanJobFunction build-PredictBatchLiteRTFunction \
+	build-HandleFailureFunction build-AggregateResultsFunction
+build-CoreLayer: ; @scripts/build_lambda.sh layer core "$(ARTIFACTS_DIR)"
+build-LiteRTLayer: ; @scripts/build_lambda.sh layer litert "$(ARTIFACTS_DIR)"
+build-PlanJobFunction: ; @scripts/build_lambda.sh function plan_job "$(ARTIFACTS_DIR)"
+build-PredictBatchLiteRTFunction: ; @scripts/build_lambda.sh function predict_batch "$(ARTIFACTS_DIR)"
+build-HandleFailureFunction: ; @scripts/build_lambda.sh function handle_failure "$(ARTIFACTS_DIR)"
+build-AggregateResultsFunction: ; @scripts/build_lambda.sh function aggregate_results "$(ARTIFACTS_DIR)"
+
 SECONDS ?= 60
 fuzz: setup ## Fuzz every parser, each for SECONDS=60 (Linux); what breaks one stays in .fuzz
 	@scripts/environment.sh tool atheris
@@ -72,6 +83,9 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/image.txt requirements/image.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file layers/core/python/requirements.txt layers/core/python/requirements.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file layers/litert/python/requirements.txt layers/litert/python/requirements.in
 
 clean: ## Remove what these targets made, environments included (not the demo's results)
 	rm -rf .venv .tools .fuzz dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
