@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format types check check-template fuzz bench chaos wheel lock clean tools
+.PHONY: help setup demo test lint format types check check-template check-build fuzz bench chaos wheel lock clean tools
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ format: setup ## Put the code into its format, and repair what ruff can
 types: setup ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-check: lint types test check-template ## All that has to pass before a change goes in
+check: lint types test check-template check-build ## All that has to pass before a change goes in
 
 # Each tool in an environment of its own: SAM pins its dependencies to versions that would hold ours back.
 tools: setup
@@ -39,12 +39,15 @@ tools: setup
 	@scripts/environment.sh tool cfn-lint
 
 # SAM asks for a Region, and keeps notes of its own; it asks nothing of AWS, and needs no credentials.
-check-template: export AWS_DEFAULT_REGION := us-east-1
-check-template: export SAM_CLI_TELEMETRY := 0
-check-template: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
+check-template check-build: export AWS_DEFAULT_REGION := us-east-1
+check-template check-build: export SAM_CLI_TELEMETRY := 0
+check-template check-build: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
 check-template: tools ## Check template.yaml (SAM, cfn-lint)
 	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
 	.tools/cfn-lint/bin/cfn-lint template.yaml
+
+check-build: tools ## Build zips, layers and image, without Docker; print their sizes and run a job through them
+	env -u AWS_PROFILE $(BIN)/python tests/builds
 
 # What `sam build` asks for (Metadata in template.yaml), by the logical ids; ARTIFACTS_DIR is the folder that it wants
 # filled. Without BuildMethod makefile it would want Python 3.12 itself, and not compile.

@@ -3,6 +3,7 @@
 #
 #   scripts/build_lambda.sh layer core|litert FOLDER    FOLDER/python: the layer's requirements.txt, and its packages
 #   scripts/build_lambda.sh function NAME FOLDER        FOLDER: lambdas/NAME
+#   scripts/build_lambda.sh python                      prints the Python of Lambda's version that is here, or nothing
 #
 # Any Python will do: uv takes the wheels that Lambda's own Python can load, by hash, from the index of your own
 # configuration. Where that Python is here as well (on the path, or pyenv's), the layer also gets its bytecode: /opt
@@ -14,15 +15,9 @@ platform=x86_64-manylinux_2_28       # of Amazon Linux 2023, which python3.12 ru
 
 say() { echo "build: $*" >&2; }
 usage() {
-    echo "usage: scripts/build_lambda.sh layer core|litert FOLDER | function NAME FOLDER" >&2
+    echo "usage: scripts/build_lambda.sh layer core|litert FOLDER | function NAME FOLDER | python" >&2
     exit 2
 }
-
-[ $# = 3 ] || usage
-kind=$1 name=$2
-mkdir -p "$3"
-target=$(cd "$3" && pwd)
-cd "$(dirname "$0")/.."
 
 # Sets $runtime to a Python of the version that is built for, or to nothing.
 find_runtime() {
@@ -32,10 +27,21 @@ find_runtime() {
     runtime=
 }
 
+if [ "$*" = python ]; then
+    find_runtime
+    echo "$runtime"
+    exit
+fi
+[ $# = 3 ] || usage
+kind=$1 name=$2
+mkdir -p "$3"
+target=$(cd "$3" && pwd)
+cd "$(dirname "$0")/.."
+
 # What no function imports: tests, stubs for type checkers, commands, and LiteRT's code for a browser's GPU (19 MB).
 # Licences (*.dist-info) stay.
 prune() {
-    rm -rf "$1/bin" "$1/.lock"
+    rm -rf "${1:?}/bin" "$1/.lock"
     find "$1" -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
     find "$1" -type f \( -name '*.pyi' -o -name 'libLiteRtWebGpu*' \) -exec rm -f {} +
 }
