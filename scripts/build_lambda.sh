@@ -7,7 +7,7 @@
 #
 # Any Python will do: uv takes the wheels that Lambda's own Python can load, by hash, from the index of your own
 # configuration. Where that Python is here as well (on the path, or pyenv's), the layer also gets its bytecode: /opt
-# is read-only, so that every cold start would compile it again otherwise (3 s for LiteRT's layer).
+# is read-only, so that every cold start would compile it again otherwise (PredictBatch's imports: 0.36 s, not 0.14 s).
 set -eu
 
 version=${FANWISE_BUILD_PYTHON:-3.12} # as Runtime in template.yaml

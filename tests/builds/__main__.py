@@ -1,7 +1,7 @@
 """`make check-build`: builds what is deployed, and has it answer: the zips, their layers, and the image.
 
-`sam build` makes the zips; each handler is imported, and a small job run, with only what was built on the path. The
-image is made by its Dockerfile's own steps in a clean Python environment, without Docker. Where Lambda's own
+`sam build` makes the zips; each handler is imported, and a small job run, with only what was built on the path.
+The image is made by its Dockerfile's own steps in a clean Python environment, without Docker. Where Lambda's own
 version of Python is not here, what runs is built once more for the version that is.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ from builds import zips  # noqa: E402 - the path comes first
 from builds.dockerfile import DockerfileError, Image, context, read_steps  # noqa: E402
 from builds.lambda_process import BuildError, Built  # noqa: E402
 from builds.tiny_job import TinyJob  # noqa: E402
-from fanwise_local.template import Function, Stack, read_stack  # noqa: E402
+from fanwise_local.template import Function, read_stack  # noqa: E402
 
 DOCKERFILE = ROOT / "docker/predict_batch/Dockerfile"
 LAMBDA_VERSION = "3.12"
@@ -58,8 +59,10 @@ def _check(folder: Path) -> None:
     plan, aggregate = functions["PlanJobFunction"], functions["AggregateResultsFunction"]
     asyncio.run(job.run(plan, functions["PredictBatchLiteRTFunction"], aggregate, runtime, on="litert"))
     _say("a job ran through the zips, on LiteRT")
-    image = _image(folder, python)
+    with_image = read_stack(ROOT)
+    image = _image(with_image.functions["PredictBatchTensorFlowFunction"], folder, python)
     _say(f"the image's function imports in {asyncio.run(image.imported_ms())} ms")
+    plan = replace(plan, environment=with_image.functions[plan.name].environment)
     asyncio.run(job.run(plan, image, aggregate, runtime, on="tensorflow"))
     _say("a job ran through the image, on TensorFlow")
 
@@ -82,12 +85,11 @@ def _runtime(folder: Path, python: str) -> Path:
     return folder
 
 
-def _image(folder: Path, python: str) -> Built:
-    """The image's function, as the template starts it, of the image that the Dockerfile makes."""
+def _image(function: Function, folder: Path, python: str) -> Built:
+    """The function that the template starts, in the image that the Dockerfile makes."""
     began = time.monotonic()
     image = Image(folder / "image")
     image.build(read_steps(DOCKERFILE.read_text()), context(ROOT, folder / "context"), python)
-    function = _image_function(read_stack(ROOT))
     if list(image.command) != [function.handler]:
         raise BuildError(f"{DOCKERFILE.name} starts {image.command}, and the template {function.handler}")
     _say(f"the Dockerfile's steps took {time.monotonic() - began:.0f} s")
@@ -100,10 +102,6 @@ def _image(folder: Path, python: str) -> Built:
         environment={**image.variables, **function.environment},
         memory_mb=function.memory_mb,
     )
-
-
-def _image_function(stack: Stack) -> Function:
-    return stack.functions["PredictBatchTensorFlowFunction"]
 
 
 def _say(words: str) -> None:

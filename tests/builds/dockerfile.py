@@ -108,17 +108,19 @@ class Image:
             "LAMBDA_TASK_ROOT": str(self.task_root),
         }
         for step in steps:
-            try:
-                self._run(step, context)
-            except DockerfileError as error:
-                raise DockerfileError(f"line {step.line}: {step.instruction}: {error}") from error
+            self.take(step, context)
 
-    def _run(self, step: Step, context: Path) -> None:
+    def take(self, step: Step, context: Path) -> None:
+        """Run one step. Raises `DockerfileError`."""
+        try:
+            self._take(step, context)
+        except DockerfileError as error:
+            raise DockerfileError(f"line {step.line}: {step.instruction}: {error}") from error
+
+    def _take(self, step: Step, context: Path) -> None:
         match step.instruction:
             case "RUN":
-                self._shell(
-                    _FLAG.sub("", step.words) if step.words.startswith("--mount=type=cache") else step.words
-                )
+                self._shell(_CACHE.sub("", step.words))
             case "COPY":
                 *sources, target = self._expanded(step.words).split()
                 for source in sources:

@@ -1,4 +1,4 @@
-"""A job of a few items over a model of one operation, for functions that were built: what goes in and comes out."""
+"""A job of a few items over a model of one operation, for functions that were built."""
 
 import json
 import subprocess
