@@ -33,7 +33,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="fanwise-builds-") as folder:
             _check(Path(folder))
-    except (BuildError, DockerfileError) as error:
+    except (BuildError, DockerfileError, subprocess.CalledProcessError) as error:
         _say(str(error))
         return 1
     return 0

@@ -29,8 +29,9 @@ class Size:
 
 def sam_build(folder: Path, python_version: str) -> Stack:
     """`sam build` into a folder, for a version of Python; what it says is shown where it fails."""
+    words = ["build", "--no-cached", "--template", str(ROOT / "template.yaml"), "--build-dir", str(folder)]
     done = subprocess.run(
-        [ROOT / ".tools/sam/bin/sam", "build", "--template", ROOT / "template.yaml", "--build-dir", folder],
+        [str(ROOT / ".tools/sam/bin/sam"), *words],
         cwd=ROOT,
         env={**os.environ, "FANWISE_BUILD_PYTHON": python_version},
         stdin=subprocess.DEVNULL,
