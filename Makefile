@@ -91,5 +91,5 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --constraint requirements/dev.txt --output-file layers/litert/python/requirements.txt layers/litert/python/requirements.in
 
 clean: ## Remove what these targets made, environments included (not the demo's results)
-	rm -rf .venv .tools .fuzz dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .tools .fuzz .aws-sam dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

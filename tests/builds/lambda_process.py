@@ -82,6 +82,7 @@ class Built:
             process = await asyncio.create_subprocess_exec(
                 self.python,
                 *self.isolation,
+                "-B",  # /var/task, /opt and an image are read-only
                 "-c",
                 code,
                 cwd=folder,
@@ -102,7 +103,6 @@ class Built:
         return {
             "PATH": "/usr/bin:/bin",
             "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",  # /var/task and /opt are read-only
             "TMPDIR": folder,
             **self.environment,
             "AWS_REGION": "us-east-1",
