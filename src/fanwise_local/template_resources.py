@@ -1,6 +1,7 @@
 """The template's resources: which exist, what each is called, what Ref and GetAtt give, what a property says."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,40 @@ from fanwise_local.intrinsics import NO_VALUE, Resolver, TemplateError, as_text
 ACCOUNT_ID = "123456789012"  # AWS's own example account
 REGION = "us-east-1"
 BUCKET, QUEUE, RULE, ROLE = "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Events::Rule", "AWS::IAM::Role"
-SCHEDULE = "AWS::Scheduler::Schedule"
+TOPIC, SCHEDULE = "AWS::SNS::Topic", "AWS::Scheduler::Schedule"
 FUNCTION, LAYER, STATE_MACHINE = (
     "AWS::Serverless::Function",
     "AWS::Serverless::LayerVersion",
     "AWS::Serverless::StateMachine",
 )
+
+# The property that names a resource.
+NAMES = {
+    BUCKET: "BucketName",
+    QUEUE: "QueueName",
+    TOPIC: "TopicName",
+    FUNCTION: "FunctionName",
+    SCHEDULE: "Name",
+    STATE_MACHINE: "Name",
+}
+_QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{{name}}"
+_TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:{{name}}"
+_STATE_MACHINE_ARN = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{{name}}"
+# What Ref gives where it is not the name.
+_REFERENCES = {QUEUE: _QUEUE_URL, TOPIC: _TOPIC_ARN, STATE_MACHINE: _STATE_MACHINE_ARN}
+_ATTRIBUTES = {
+    (BUCKET, "Arn"): "arn:aws:s3:::{name}",
+    (QUEUE, "Arn"): f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{{name}}",
+    (QUEUE, "QueueName"): "{name}",
+    (QUEUE, "QueueUrl"): _QUEUE_URL,
+    (TOPIC, "TopicArn"): _TOPIC_ARN,
+    (TOPIC, "TopicName"): "{name}",
+    (FUNCTION, "Arn"): f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{{name}}",
+    (SCHEDULE, "Arn"): f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{{name}}",
+    (ROLE, "Arn"): f"arn:aws:iam::{ACCOUNT_ID}:role/{{name}}",
+    (STATE_MACHINE, "Arn"): _STATE_MACHINE_ARN,
+    (STATE_MACHINE, "Name"): "{name}",
+}
 
 
 class Resources:
@@ -103,41 +132,21 @@ class Resources:
 
     def _physical(self, logical_id: str, resource: dict[str, Any]) -> str:
         """What Ref of a resource gives; for types that this machine does not make, a name as good as any."""
-        kind = resource.get("Type")
+        kind = str(resource.get("Type"))
         unnamed = f"{self._name}-{logical_id}"
-        if kind == BUCKET:
-            return str(self.value(logical_id, "BucketName", default=unnamed.lower()))
-        if kind == QUEUE:
-            name = self.value(logical_id, "QueueName", default=unnamed)
-            return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{name}"
-        if kind == FUNCTION:
-            return str(self.value(logical_id, "FunctionName", default=unnamed))
-        if kind == SCHEDULE:
-            return str(self.value(logical_id, "Name", default=unnamed))
-        if kind == STATE_MACHINE:
-            name = self.value(logical_id, "Name", default=unnamed)
-            return f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{name}"
-        return unnamed
+        if kind not in NAMES:
+            return unnamed
+        name = self.value(logical_id, NAMES[kind], default=unnamed.lower() if kind == BUCKET else unnamed)
+        return _REFERENCES.get(kind, "{name}").format(name=name)
+
+    def name(self, logical_id: str) -> str:
+        """What the resource is called: the last part of an ARN or URL that refers to it."""
+        return re.split("[/:]", str(self.reference(logical_id)))[-1]
 
     def attribute(self, logical_id: str, attribute: str) -> str:
         """What GetAtt gives; raises KeyError for what is not known here."""
-        kind = self._resources[logical_id].get("Type")
-        name = str(self.reference(logical_id))
-        if kind == BUCKET and attribute == "Arn":
-            return f"arn:aws:s3:::{name}"
-        if kind == QUEUE and attribute in ("Arn", "QueueName", "QueueUrl"):
-            queue = name.rpartition("/")[2]
-            arn = f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{queue}"
-            return {"Arn": arn, "QueueName": queue, "QueueUrl": name}[attribute]
-        if kind == FUNCTION and attribute == "Arn":
-            return f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}"
-        if kind == SCHEDULE and attribute == "Arn":
-            return f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule/default/{name}"
-        if kind == ROLE and attribute == "Arn":
-            return f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
-        if kind == STATE_MACHINE and attribute in ("Arn", "Name"):
-            return name if attribute == "Arn" else name.rpartition(":")[2]
-        raise KeyError(attribute)
+        kind = str(self._resources[logical_id].get("Type"))
+        return _ATTRIBUTES[kind, attribute].format(name=self.name(logical_id))
 
     def value(self, logical_id: str, *keys: str, default: Any = None) -> Any:
         """A property, resolved; a function's with SAM's Globals beneath it. `default` where it is absent."""
