@@ -31,7 +31,7 @@ def print_summary(
 
     `home` is `out` unless it is said; `extra` are further lines, label → text.
     """
-    console.tell(_headline(summary), wrap=True)
+    console.tell(headline(summary), wrap=True)
     if summary["reason"]:
         console.tell("  " + " ".join(summary["reason"].split()), "red", wrap=True)
     lines = {**extra, **_lines(summary, out, shlex.quote(str(home or out)))}
@@ -59,7 +59,8 @@ def dollars(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
-def _headline(summary: dict[str, Any]) -> Text:
+def headline(summary: dict[str, Any]) -> Text:
+    """The verdict in a line."""
     items, status = summary["items"], summary["status"]
     mark, style = _MARK[status]
     text = Text.assemble((f"{mark} {status}", style), "  ")
