@@ -19,7 +19,7 @@ from aiohttp import ClientPayloadError, web
 
 from fanwise_local.clock import Clock
 from fanwise_local.cloud import LocalCloud
-from fanwise_local.doors.aws_json import AccessDeniedException, check_caller
+from fanwise_local.doors.aws_json import CONTENT_TYPE, AccessDeniedException, check_caller
 from fanwise_local.doors.in_memory import SERVICES, EndpointBuckets, InMemoryServices
 from fanwise_local.doors.lambda_functions import PATH as LAMBDA_PATH
 from fanwise_local.doors.lambda_functions import LambdaDoor
@@ -138,28 +138,28 @@ class Endpoint:
             check_caller(request)
             if service == "states":
                 return await self._states.handle(request)
-            with await received(request) as body:
+            async with received(request) as body:
                 return await self._answer(service, request, body)
         except AccessDeniedException as refusal:
-            return _refused(service, 403, "AccessDenied", str(refusal))
+            return _refused(request, 403, "AccessDenied", str(refusal))
         except (ConnectionError, ClientPayloadError) as error:
             _log.debug("a client went away: %r", error)
-            return _refused(service, 400, "IncompleteBody", "the request broke off")
+            return _refused(request, 400, "IncompleteBody", "the request broke off")
         except NotImplementedError as error:
-            return _refused(service, 501, "NotImplemented", f"not served on this machine: {error}")
+            return _refused(request, 501, "NotImplemented", f"not served on this machine: {error}")
         except Exception as error:
             _log.exception("a request failed")
-            return _refused(service, 500, "InternalError", type(error).__name__)
+            return _refused(request, 500, "InternalError", type(error).__name__)
 
     async def _answer(self, service: str, request: web.BaseRequest, body: IO[bytes]) -> web.Response:
         if not request.raw_path.startswith("/"):
-            return _refused(service, 400, "InvalidURI", f"{request.raw_path[:80]!r} is no path")
+            return _refused(request, 400, "InvalidURI", f"{request.raw_path[:80]!r} is no path")
         if service == "lambda":
             return await self._functions.handle(request, body)
         if service not in SERVICES:
             known = ", ".join(sorted({*SERVICES, "states", "lambda"}))
             return _refused(
-                service, 501, "NotImplemented", f"{service[:40]!r} is not served on this machine; {known} are"
+                request, 501, "NotImplemented", f"{service[:40]!r} is not served on this machine; {known} are"
             )
         return await self.services.handle(service, request, body)
 
@@ -189,16 +189,14 @@ def _service_of(request: web.BaseRequest) -> str:
     return "lambda" if request.raw_path.startswith(f"{LAMBDA_PATH}/") else "s3"
 
 
-def _refused(service: str, status: int, code: str, message: str) -> web.Response:
-    """An error in the service's own words: XML of those that speak it, else JSON."""
-    if service in ("s3", "sns", "cloudformation", "sts"):
-        error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-        whole = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
-        return web.Response(
-            status=status, text=f'<?xml version="1.0"?>{whole}', content_type="application/xml"
-        )
-    told = {"__type": code, "message": message, "Message": message}
-    headers = {"x-amzn-ErrorType": code}
-    return web.Response(
-        status=status, body=encode(told), headers=headers, content_type="application/x-amz-json-1.0"
-    )
+def _refused(request: web.BaseRequest, status: int, code: str, message: str) -> web.Response:
+    """An error in the words that its caller speaks: JSON, or XML (S3, and forms of the query protocol)."""
+    kind = request.headers.get("Content-Type", "")
+    if "json" in kind or _service_of(request) == "lambda":
+        told = {"__type": code, "message": message, "Message": message}
+        headers = {"x-amzn-ErrorType": code}
+        return web.Response(status=status, body=encode(told), headers=headers, content_type=CONTENT_TYPE)
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if "form-urlencoded" in kind:
+        error = f"<ErrorResponse>{error}</ErrorResponse>"
+    return web.Response(status=status, text=f'<?xml version="1.0"?>{error}', content_type="application/xml")

@@ -10,10 +10,12 @@ import json
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import datetime
 from typing import IO, Any, TypeVar
 
 from aiohttp import web
@@ -57,13 +59,12 @@ class InMemoryServices:
     def _begin(self) -> None:
         os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # else it allows every web page everything
         try:
-            from moto.moto_api._internal.models import moto_api_backend  # noqa: PLC0415 - an extra; a second to import
             from moto.moto_server import werkzeug_app  # noqa: PLC0415 - as above
         except ImportError as error:
             raise InputError(
                 f"fanwise up needs moto's server ({error.name} is not installed): pip install 'fanwise[up]'"
             ) from error
-        moto_api_backend.reset()
+        _forget()
         make: Callable[[Any], Application] = werkzeug_app.create_backend_app
         self._applications = {service: make(service) for service in SERVICES}
         self._create_stack()
@@ -88,6 +89,7 @@ class InMemoryServices:
     async def close(self) -> None:
         """Forget everything."""
         self._telling.close()
+        await asyncio.get_running_loop().run_in_executor(self._s3_thread, _forget)
         await asyncio.to_thread(self._s3_thread.shutdown)
 
     async def handle(self, service: str, request: web.BaseRequest, body: IO[bytes]) -> web.Response:
@@ -227,12 +229,23 @@ def _metadata_names(request: web.BaseRequest) -> dict[str, str]:
 
 
 def _deliver(event: Mapping[str, JSON]) -> None:
+    told = {**event, "time": datetime.fromisoformat(event["time"]).timestamp()}  # moto's own way
     for rule in list(_bus().event_buses["default"].rules.values()):
-        if rule.state == "ENABLED":
-            try:
-                rule.send_to_targets({**event})
-            except Exception:  # a target that is gone, as S3 does not mind either
-                _log.exception("a rule's target did not get an event")
+        if rule.state != "ENABLED":
+            continue
+        # Without a transformer moto would put the event into a template, which leaves out its account.
+        is_transformed = bool(rule.targets) and all(target.get("InputTransformer") for target in rule.targets)
+        further = {"ingestion-time": time.time()} if is_transformed else {}
+        try:
+            rule.send_to_targets({**told, **further}, transform_input=is_transformed)
+        except Exception:  # a target that is gone, say; the others are not to suffer
+            _log.exception("a rule's target did not get an event")
+
+
+def _forget() -> None:
+    from moto.moto_api._internal.models import moto_api_backend  # noqa: PLC0415 - an extra
+
+    moto_api_backend.reset()
 
 
 def _s3() -> Any:

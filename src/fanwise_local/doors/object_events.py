@@ -2,7 +2,8 @@
 
 moto has an event of its own, with a constant sequencer, `eTag` for `etag` and reasons that S3 does not know. What
 makes it is replaced while an endpoint is open: it is called for every way in which an object comes to be (put,
-form, copy, multipart), with the very version, and for buckets alone that have EventBridge switched on.
+form, copy, multipart), with the very version, and for buckets alone that have EventBridge switched on. Of what else may
+happen to an object nothing is told.
 """
 
 import itertools
@@ -42,10 +43,10 @@ def object_events(deliver: Callable[[Created], None]) -> Iterator[None]:
     ordinary = notifications._send_event_bridge_message
     numbers = itertools.count(time.time_ns())
 
-    def send(account_id: str, bucket: Any, event_name: str, key: Any) -> None:
-        reason = _REASONS.get(str(getattr(event_name, "value", event_name)))
-        if reason is None:  # deleted, tagged, restored: nothing here depends on these
-            ordinary(account_id, bucket, event_name, key)
+    def send(account_id: str, bucket: Any, event_name: Any, key: Any) -> None:
+        reason = _REASONS.get(event_name.value)
+        # Of an object in parts moto tells twice, first as if it had been put; and of tags with every object.
+        if reason is None or (reason == "PutObject" and key.multipart is not None):
             return
         version = None if key.version_id == "null" else key.version_id
         sequencer = f"{next(numbers):018X}"

@@ -6,7 +6,8 @@ with spaces or emoji, is for it to decode.
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
@@ -16,19 +17,21 @@ from multidict import CIMultiDict
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # of a request; the rest of a longer one waits on disk
+_OF_THE_BODY = frozenset(("content-length", "transfer-encoding", "expect"))  # it is there as a whole
 # Of the connection, not of the message (RFC 9110, 7.6.1); what aiohttp writes itself.
 _OWN_HEADERS = frozenset(("connection", "keep-alive", "transfer-encoding", "date", "server"))
 
 
-async def received(request: web.BaseRequest) -> IO[bytes]:
+@asynccontextmanager
+async def received(request: web.BaseRequest) -> AsyncIterator[IO[bytes]]:
     """The whole body, as it came: neither unpacked nor decoded. Raises `ClientPayloadError` if it breaks off."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
-    body = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - whoever calls has it
-    async for part in request.content.iter_any():
-        body.write(part)
-    return body
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as body:
+        async for part in request.content.iter_any():
+            body.write(part)
+        yield body
 
 
 def environ_of(request: web.BaseRequest, body: IO[bytes], further: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,11 +72,12 @@ def environ_name(header: str) -> str:
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """To WSGI `a_b` and `a-b` are one name; where both were sent, the former does not stand in for the latter."""
     told: dict[str, str] = {}
-    for name, value in request.headers.items():
-        if name.lower() in ("content-length", "transfer-encoding", "expect"):
-            continue
+    for name, value in sorted(request.headers.items(), key=lambda header: "_" in header[0]):
         key, text = environ_name(name), value.encode("utf-8", "surrogateescape").decode("latin-1")
+        if name.lower() in _OF_THE_BODY or ("_" in name and key in told):
+            continue
         told[key] = f"{told[key]},{text}" if key in told else text
     return told
 
