@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format types check check-template fuzz bench chaos wheel lock clean tools
+.PHONY: help setup demo test lint format types check check-template fuzz bench chaos wheel lock clean tools aws-cli
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,12 @@ setup: ## Install everything into .venv, as locked; at once, and without network
 demo: setup ## Train a small model and run the whole pipeline over held-out scans, on this machine
 	@$(BIN)/fanwise demo
 
-test: setup ## Run the tests
+test: setup aws-cli ## Run the tests
 	$(BIN)/python -m pytest
+
+# What tests/cli/test_up.py drives `fanwise up` with; its botocore is not ours.
+aws-cli: setup
+	@scripts/environment.sh tool awscli
 
 lint: setup ## Check style (ruff)
 	$(BIN)/ruff check .
@@ -71,6 +75,7 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/bootstrap.txt requirements/bootstrap.in
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
+	$(COMPILE) --output-file requirements/awscli.txt requirements/awscli.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
 
 clean: ## Remove what these targets made, environments included (not the demo's results)

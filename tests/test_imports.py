@@ -92,7 +92,9 @@ def test_heavy_libraries_have_one_door() -> None:
         ("fanwise.aggregation", ["tensorflow", "numpy", "PIL", "boto3", "multiprocessing"]),
         ("fanwise.prediction.batch", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
         ("fanwise_cli.main", ["tensorflow", "keras", "PIL", "boto3", "numpy"]),
-        ("fanwise_cli.run", ["fanwise_local.faults"]),  # without a fault plan
+        ("fanwise_cli.run", ["fanwise_local.faults", "moto", "boto3"]),  # without a fault plan
+        ("fanwise_cli.up", ["moto", "boto3", "aiohttp.web_app", "tensorflow"]),
+        ("fanwise_local.doors.endpoint", ["moto", "boto3", "flask"]),  # before one is opened
         ("fanwise_local.bootstrap", ["fanwise_local.faults", "aiohttp"]),
     ],
 )

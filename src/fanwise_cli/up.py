@@ -7,12 +7,14 @@ machine (`fanwise_local.doors.endpoint`), and uploads and schedules start jobs b
 import asyncio
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import getproxies, proxy_bypass
 
 from fanwise.errors import InputError
 from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX
@@ -27,11 +29,15 @@ from fanwise_cli.progress import counted, waiting
 from fanwise_cli.settings import cache_dir
 from fanwise_cli.terminal import JobConsole, print_document
 from fanwise_cli.up_progress import JobsProgress
-from fanwise_local.template import Stack, read_stack, stack_root
+from fanwise_local.template import Stack, TemplateError, read_stack, stack_root
 
 if TYPE_CHECKING:
     from fanwise_local.doors.endpoint import Endpoint
 
+HOST = "127.0.0.1"
+_STACK = re.compile(
+    r"[a-z][a-z0-9-]{0,31}"
+)  # as bucketnamingrules have it, of the longest name in the template
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -51,7 +57,7 @@ class UpOptions:
 def up(options: UpOptions, *, console: JobConsole) -> int:
     """Run the endpoint until it is interrupted, which is how it ends: 0. Raises `InputError` before it begins."""
     with unusable_paths_are_input(), _folder(options.logs) as work_dir:
-        stack = read_stack(stack_root(), stack_name=options.stack, parameters=_parameters(options.parameters))
+        stack = _stack(options)
         models = [_prepared(model, console) for model in options.models]
         with log_kept(work_dir / "logs"):
             asyncio.run(_serve(options, stack, models, work_dir, console))
@@ -125,6 +131,7 @@ def _tell_beginning(
         console.tell(f"Published: {', '.join(models)}")
     for comment, line in (
         ("", "export " + " ".join(f"{name}={value}" for name, value in environment.items())),
+        *_past_the_proxy(),
         ("# an upload starts a job", f"aws s3 cp items.jsonl s3://{inputs}/inbox/{model}/items.jsonl"),
         (
             "# so does an execution",
@@ -137,6 +144,12 @@ def _tell_beginning(
         console.tell(line)
 
 
+def _past_the_proxy() -> Sequence[tuple[str, str]]:
+    if "http" not in getproxies() or proxy_bypass(HOST):
+        return ()
+    return [("# not by way of the proxy", f'export NO_PROXY="$NO_PROXY,{HOST}"')]
+
+
 @contextmanager
 def _naming_the_port(port: int) -> Iterator[None]:
     try:
@@ -145,9 +158,20 @@ def _naming_the_port(port: int) -> Iterator[None]:
         if error.errno not in _TAKEN or error.filename:
             raise
         raise InputError(
-            f"port {port} of 127.0.0.1 cannot be had ({os.strerror(error.errno)}); end what listens there, or"
+            f"port {port} of {HOST} cannot be had ({os.strerror(error.errno)}); end what listens there, or"
             f" choose another --port (0 is any free one)"
         ) from error
+
+
+def _stack(options: UpOptions) -> Stack:
+    if not _STACK.fullmatch(options.stack):
+        raise InputError(
+            f"--stack {options.stack}: up to 32 of a-z, 0-9 and '-', from a letter on; buckets are named after it"
+        )
+    try:
+        return read_stack(stack_root(), stack_name=options.stack, parameters=_parameters(options.parameters))
+    except TemplateError as error:  # a parameter that there is not, or with a value that it may not have
+        raise InputError(str(error)) from error
 
 
 def _parameters(words: Sequence[str]) -> Mapping[str, str]:

@@ -80,7 +80,8 @@ class JobsProgress(Observer):
         task = self._tasks.pop(execution.arn, None)
         if self._live is not None and task is not None:
             self._live.remove_task(task)
-        if not self._is_silent:
+        is_told = execution.status == "SUCCEEDED" and _accounted_for_nothing(execution.output)
+        if not self._is_silent and not is_told:
             self._console.tell(self._ended(execution, name))
 
     def _ended(self, execution: Execution, name: str) -> Text:
@@ -95,6 +96,11 @@ class JobsProgress(Observer):
             return text.append(execution.status)
         why = " ".join(message_of_cause(execution.cause or "").split())
         return text.append(f"{execution.status}  {': '.join(filter(None, (execution.error, why)))}", "red")
+
+
+def _accounted_for_nothing(output: Any) -> bool:
+    """Whether it closed an execution that died before it had a plan, whose end was told already."""
+    return isinstance(output, dict) and output.get("job_id", "") is None
 
 
 class _Said(ProgressColumn):

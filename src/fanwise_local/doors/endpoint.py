@@ -68,13 +68,16 @@ class Endpoint:
         self._open = AsyncExitStack()
         self.services = InMemoryServices(stack, self._created)
         self.address = ""
+        self._server: asyncio.Server | None = None
+        self._connections: web.Server | None = None
         self.cloud: LocalCloud
         self._states: StepFunctionsDoor
         self._functions: LambdaDoor
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
-            server = await self._bind(opening)
+            server = await self._bind()
+            opening.push_async_callback(self._close)
             await self.services.open()
             opening.push_async_callback(self.services.close)
             self.cloud = await opening.enter_async_context(
@@ -97,6 +100,7 @@ class Endpoint:
             )
             opening.push_async_callback(self._functions.close)
             await server.start_serving()
+            opening.push_async_callback(self._close)  # first at the end: nobody is to meet half of it
             self._open = opening.pop_all()
         return self
 
@@ -109,9 +113,9 @@ class Endpoint:
         """What points the AWS CLI and SDKs here."""
         return {"AWS_ENDPOINT_URL": f"http://{self.address}", **CREDENTIALS, "AWS_DEFAULT_REGION": REGION}
 
-    async def _bind(self, opening: AsyncExitStack) -> asyncio.Server:
+    async def _bind(self) -> asyncio.Server:
         """Take the port; nothing is answered yet."""
-        requests = web.Server(
+        self._connections = web.Server(
             self._handle,
             access_log=None,
             logger=_log,
@@ -119,18 +123,18 @@ class Endpoint:
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
         )
-        server = await asyncio.get_running_loop().create_server(
-            requests, HOST, self._port, start_serving=False
-        )
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connections, HOST, self._port, start_serving=False)
+        self.address = "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
+        return self._server
 
-        async def close() -> None:
+    async def _close(self) -> None:
+        """Drop every connection and free the port; a second time it does nothing."""
+        server, self._server = self._server, None
+        if server is not None and self._connections is not None:
             server.close()
-            await requests.shutdown(CLOSING_S)
+            await self._connections.shutdown(CLOSING_S)
             await server.wait_closed()
-
-        opening.push_async_callback(close)
-        self.address = "{}:{}".format(*server.sockets[0].getsockname()[:2])
-        return server
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         service = _service_of(request)

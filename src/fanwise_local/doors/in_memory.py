@@ -6,6 +6,7 @@ account in a process. Nothing here is imported unless an endpoint is opened, and
 """
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import IO, Any, TypeVar
 
 from aiohttp import web
 
-from fanwise.errors import InputError
+from fanwise.errors import InputError, StoreUnavailable
 from fanwise.storage import Body, ObjectInfo, Storage
 from fanwise_local.doors.object_events import Created, object_events
 from fanwise_local.doors.wsgi import Application, answered, environ_name, environ_of
@@ -109,7 +110,10 @@ class InMemoryServices:
     async def send_message(self, queue_url: str, body: str) -> str:
         """`Outbox`: put a message into a queue."""
         queue = queue_url.rpartition("/")[2]
-        message = await in_daemon_thread(lambda: _sqs().send_message(queue, body))
+        try:
+            message = await in_daemon_thread(lambda: _sqs().send_message(queue, body))
+        except Exception as error:  # a queue that somebody has deleted, say
+            raise OSError(errno.ENOENT, str(error), queue_url) from error
         return str(message.id)
 
     async def put_event(self, entry: Mapping[str, JSON]) -> str:
@@ -147,6 +151,14 @@ class _Bucket:
         self._name = name
         self._thread = thread
 
+    def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return self._thread.submit(work).result()
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a bucket that somebody has deleted, say
+            raise StoreUnavailable(str(error)) from error
+
     def _object(self, key: str, version_id: str | None = None) -> Any:
         found = _s3().get_object(self._name, key, version_id)
         if found is None:
@@ -154,18 +166,15 @@ class _Bucket:
         return found
 
     def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
-        return self._thread.submit(lambda: _info(self._object(key, version_id))).result()
+        return self._run(lambda: _info(self._object(key, version_id)))
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
-        def work() -> Body:
-            data = self._object(key, pin.version_id if pin is not None else None).value
-            last = len(data) if end is None else min(end, len(data))
-            return Body(data[start:last], max(last - start, 0))
-
-        return self._thread.submit(work).result()
+        data: bytes = self._run(lambda: self._object(key, None if pin is None else pin.version_id).value)
+        last = len(data) if end is None else min(end, len(data))
+        return Body(data[start:last], max(last - start, 0))
 
     def write(self, key: str, body: bytes) -> None:
-        self._thread.submit(lambda: _s3().put_object(self._name, key, body)).result()
+        self._run(lambda: _s3().put_object(self._name, key, body))
 
     def create(self, key: str, body: bytes) -> bool:
         def work() -> bool:
@@ -174,22 +183,18 @@ class _Bucket:
             _s3().put_object(self._name, key, body)
             return True
 
-        return self._thread.submit(work).result()
+        return self._run(work)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         def work() -> list[ObjectInfo]:
-            keys = _s3().get_bucket(self._name).keys
-            return [
-                _info(keys[key]) for key in sorted(keys) if key.startswith(prefix) and self._is_there(key)
-            ]
+            keys = sorted(key for key in _s3().get_bucket(self._name).keys if key.startswith(prefix))
+            found = (_s3().get_object(self._name, key) for key in keys)
+            return [_info(one) for one in found if one is not None]
 
-        yield from self._thread.submit(work).result()
-
-    def _is_there(self, key: str) -> bool:
-        return _s3().get_object(self._name, key) is not None
+        yield from self._run(work)
 
     def delete(self, key: str) -> None:
-        self._thread.submit(lambda: _s3().delete_object(self._name, key)).result()
+        self._run(lambda: _s3().delete_object(self._name, key))
 
 
 def _info(found: Any) -> ObjectInfo:

@@ -2,8 +2,8 @@
 
 moto has an event of its own, with a constant sequencer, `eTag` for `etag` and reasons that S3 does not know. What
 makes it is replaced while an endpoint is open: it is called for every way in which an object comes to be (put,
-form, copy, multipart), with the very version, and for buckets alone that have EventBridge switched on. Of what else may
-happen to an object nothing is told.
+form, copy, multipart), with the very version, and for buckets alone that have EventBridge switched on. What else
+may happen to an object is not told.
 """
 
 import itertools
