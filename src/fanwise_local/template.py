@@ -157,17 +157,24 @@ class _Reader:
         return str(self._resources.value(logical_id, "State", default="ENABLED")) == "ENABLED"
 
     def _rule(self, logical_id: str) -> Rule:
-        self._refuse_any(logical_id, ("EventBusName", "ScheduleExpression"))
+        self._refuse_any(logical_id, "EventBusName", "ScheduleExpression")
         pattern = self._resources.value(logical_id, "EventPattern")
         try:
             check_pattern(pattern)
         except UnknownPatternError as error:
             raise self._resources.refuse(logical_id, "EventPattern", str(error)) from error
         targets = self._resources.value(logical_id, "Targets", default=[])
+        for number, target in enumerate(targets):
+            given = sorted(target.keys() & {"Input", "InputPath", "InputTransformer"})
+            if given and target["Arn"] in map(
+                self._resources.reference, self._resources.of_type(STATE_MACHINE)
+            ):
+                where = f"Targets[{number}].{given[0]}"
+                raise self._resources.refuse(logical_id, where, "is not read here; events go on as they are")
         return Rule(logical_id, pattern, tuple(str(target["Arn"]) for target in targets))
 
     def _schedule(self, logical_id: str) -> Schedule:
-        self._refuse_any(logical_id, ("StartDate", "EndDate", "GroupName"))
+        self._refuse_any(logical_id, "StartDate", "EndDate", "GroupName")
         timezone = self._resources.value(logical_id, "ScheduleExpressionTimezone", default="UTC")
         try:
             expression = parse_expression(
@@ -190,10 +197,10 @@ class _Reader:
             input=given,
         )
 
-    def _refuse_any(self, logical_id: str, keys: tuple[str, ...]) -> None:
+    def _refuse_any(self, logical_id: str, *keys: str) -> None:
         """Properties that would change what comes when, and are not read here."""
         for key in keys:
-            if self._resources.value(logical_id, key) is not None:
+            if self._resources.value(logical_id, key) not in (None, "default"):
                 raise self._resources.refuse(logical_id, key, "is not read on this machine; leave it out")
 
     def _image(self, logical_id: str) -> tuple[Path, str]:

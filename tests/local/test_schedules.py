@@ -119,3 +119,4 @@ def test_a_schedule_that_cannot_be_read_is_refused_with_its_place(
 def test_a_schedule_that_is_disabled_is_none(tmp_path: Path) -> None:
     assert changed(tmp_path).schedules.keys() == {"Daily"}
     assert changed(tmp_path, State="DISABLED").schedules == {}
+    assert changed(tmp_path, GroupName="default").schedules.keys() == {"Daily"}

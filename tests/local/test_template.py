@@ -10,6 +10,7 @@ import yaml
 
 from fanwise.errors import InputError
 from fanwise.items.readable import prefixes_of
+from fanwise_local.events import Rule
 from fanwise_local.intrinsics import load_template
 from fanwise_local.template import Function, Stack, TemplateError, read_stack, stack_root
 
@@ -426,3 +427,36 @@ def test_a_template_of_another_form_is_refused(tmp_path: Path, template: Any, me
     with pytest.raises(TemplateError) as raised:
         stack_of(tmp_path, template)
     assert message in str(raised.value)
+
+
+# Rules.
+
+
+@pytest.mark.parametrize(
+    ("properties", "why"),
+    [
+        ({"EventPattern": {"a": [{"like": "x"}]}}, "EventPattern: a[0]: 'like' is no comparison"),
+        ({"EventPattern": {}}, "EventPattern: {} is not an object of fields"),
+        ({"EventPattern": {"a": [1]}, "EventBusName": "mine"}, "EventBusName: is not read on this machine"),
+        ({"ScheduleExpression": "rate(1 day)"}, "ScheduleExpression: is not read on this machine"),
+        (
+            {"EventPattern": {"a": [1]}, "Targets": [{"Arn": {"Ref": "Machine"}, "InputPath": "$.detail"}]},
+            "Targets[0].InputPath: is not read here; events go on as they are",
+        ),
+    ],
+)
+def test_a_rule_that_is_not_understood_is_refused_with_its_place(
+    tmp_path: Path, properties: dict[str, Any], why: str
+) -> None:
+    rule = {"Type": "AWS::Events::Rule", "Properties": properties}
+    with pytest.raises(TemplateError, match=re.escape(f"Resources.R.Properties.{why}")):
+        stack_of(tmp_path, {"Resources": {"R": rule}})
+
+
+def test_a_rule_that_is_disabled_is_none_and_targets_elsewhere_may_be_told_otherwise(tmp_path: Path) -> None:
+    targets = [{"Arn": "arn:aws:sns:us-east-1:1:mail", "InputTransformer": {"InputTemplate": "x"}}]
+    values = {"EventPattern": {"a": [1]}, "EventBusName": "default", "Targets": targets}
+    rule = {"Type": "AWS::Events::Rule", "Properties": values}
+    off = {"Type": "AWS::Events::Rule", "Properties": {**values, "State": "DISABLED"}}
+    stack = stack_of(tmp_path, {"Resources": {"R": rule, "Off": off}})
+    assert stack.rules == {"R": Rule("R", {"a": [1]}, ("arn:aws:sns:us-east-1:1:mail",))}

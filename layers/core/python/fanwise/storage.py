@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 STREAM_CHUNK_BYTES = 8 * 1024 * 1024
 MAX_KEY_BYTES = 1024  # of an S3 key (object-keys)
+UNVERSIONED = "null"  # the id of every version that a bucket without versions has (versioning-workflows)
 
 # As wide as S3 ever was: in us-east-1 old buckets have capitals and underscores (bucketnamingrules).
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
@@ -299,8 +300,8 @@ class ObstoreBackend:
 
     @staticmethod
     def _info(meta: "ObjectMeta") -> ObjectInfo:
-        """As the store tells of an object; a bucket whose versioning is suspended calls each version "null"."""
-        version_id = None if meta["version"] == "null" else meta["version"]
+        """As the store tells of an object; what has the id of every version has none that could be pinned."""
+        version_id = None if meta["version"] == UNVERSIONED else meta["version"]
         return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", version_id)
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:

@@ -15,13 +15,10 @@ from fanwise.errors import BadUri, ManifestError
 from fanwise.items.folder import SUCCESS
 from fanwise.items.readable import Readable, why_not_readable
 from fanwise.items.uris import absolute_uri
-from fanwise.storage import ObjectInfo, Storage
+from fanwise.storage import UNVERSIONED, ObjectInfo, Storage
 
 S3, OBJECT_CREATED = "aws.s3", "Object Created"  # source and detail-type (ev-events)
 JOBS, INBOX, FOLDERS = "jobs/", "inbox/", "folders/"
-UNVERSIONED = (
-    "null"  # the version id of what was written while the bucket kept no versions (versioning-workflows)
-)
 
 Kind = Literal["manifest", "items", "folder"]
 
