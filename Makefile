@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format types check check-template fuzz bench chaos wheel lock clean tools aws-cli
+.PHONY: help setup demo test test-sfn-local lint format types check check-template check-build fuzz bench chaos wheel lock clean tools aws-cli
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: setup aws-cli ## Run the tests
 aws-cli: setup
 	@scripts/environment.sh tool awscli
 
+test-sfn-local: setup ## Run the state machine's test cases in AWS's Step Functions Local (Docker)
+	@PYTHONPATH=tests $(BIN)/python -m sfn_local
+
 lint: setup ## Check style (ruff)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,20 +38,36 @@ format: setup ## Put the code into its format, and repair what ruff can
 types: setup ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-check: lint types test check-template ## All that has to pass before a change goes in
+check: lint types test check-template check-build ## All that has to pass before a change goes in
 
 # Each tool in an environment of its own: SAM pins its dependencies to versions that would hold ours back.
 tools: setup
 	@scripts/environment.sh tool sam
 	@scripts/environment.sh tool cfn-lint
+	@scripts/environment.sh tool checkov
 
 # SAM asks for a Region, and keeps notes of its own; it asks nothing of AWS, and needs no credentials.
-check-template: export AWS_DEFAULT_REGION := us-east-1
-check-template: export SAM_CLI_TELEMETRY := 0
-check-template: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
-check-template: tools ## Check template.yaml (SAM, cfn-lint)
+check-template check-build: export AWS_DEFAULT_REGION := us-east-1
+check-template check-build: export SAM_CLI_TELEMETRY := 0
+check-template check-build: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
+check-template: tools ## Check template.yaml (SAM, cfn-lint, checkov)
 	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
 	.tools/cfn-lint/bin/cfn-lint template.yaml
+	.tools/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+
+check-build: tools ## Build zips, layers and image, without Docker; print their sizes and run a job through them
+	env -u AWS_PROFILE $(BIN)/python tests/builds
+
+# What `sam build` asks for (Metadata in template.yaml), by the logical ids; ARTIFACTS_DIR is the folder that it wants
+# filled. Without BuildMethod makefile it would want Python 3.12 itself, and not compile.
+.PHONY: build-CoreLayer build-LiteRTLayer build-PlanJobFunction build-PredictBatchLiteRTFunction \
+	build-HandleFailureFunction build-AggregateResultsFunction
+build-CoreLayer: ; @scripts/build_lambda.sh layer core "$(ARTIFACTS_DIR)"
+build-LiteRTLayer: ; @scripts/build_lambda.sh layer litert "$(ARTIFACTS_DIR)"
+build-PlanJobFunction: ; @scripts/build_lambda.sh function plan_job "$(ARTIFACTS_DIR)"
+build-PredictBatchLiteRTFunction: ; @scripts/build_lambda.sh function predict_batch "$(ARTIFACTS_DIR)"
+build-HandleFailureFunction: ; @scripts/build_lambda.sh function handle_failure "$(ARTIFACTS_DIR)"
+build-AggregateResultsFunction: ; @scripts/build_lambda.sh function aggregate_results "$(ARTIFACTS_DIR)"
 
 SECONDS ?= 60
 fuzz: setup ## Fuzz every parser, each for SECONDS=60 (Linux); what breaks one stays in .fuzz
@@ -76,8 +95,12 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
 	$(COMPILE) --output-file requirements/awscli.txt requirements/awscli.in
+	$(COMPILE) --output-file requirements/checkov.txt requirements/checkov.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/image.txt requirements/image.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file layers/core/python/requirements.txt layers/core/python/requirements.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file layers/litert/python/requirements.txt layers/litert/python/requirements.in
 
 clean: ## Remove what these targets made, environments included (not the demo's results)
-	rm -rf .venv .tools .fuzz dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .tools .fuzz .aws-sam dist .hypothesis .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,22 +5,22 @@ a decode thread, until the test releases it), `die` (the process ends), `bug` (a
 `ModelError`. An item with a `uri` gives either as the object's text.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from fanwise import errors
 from fanwise.errors import Forbidden, ItemError, MissingInput, ModelError, NotFound, StoreUnavailable
-from fanwise.model.bundle import Digest, digest_of
+from fanwise.model.bundle import BundleFile, Digest, digest_of
 from fanwise.model.model import Model, Row
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.prediction.kept import Kept
-from fanwise.records import Kind, ModelRef
+from fanwise.records import Kind, ModelRef, Runtime
 from fanwise.storage import Storage
 
 KINDS: dict[str, Kind] = {"order": "text", "x": "number"}
@@ -155,13 +155,19 @@ class KeptModel(Kept):
         return self.fake
 
 
-def publish(storage: Storage, bucket: str) -> None:
-    """Put what PlanJob reads of the model into a model bucket."""
-    files: dict[str, Any] = {}
+def publish(
+    storage: Storage,
+    bucket: str,
+    runtime: Runtime = "tensorflow",
+    contents: Mapping[str, bytes] | None = None,
+) -> None:
+    """Put what PlanJob reads of the model into a model bucket, with files for those who fetch the bundle."""
+    contents = contents or {}
+    files = {name: BundleFile(hashlib.sha256(body).hexdigest(), len(body)) for name, body in contents.items()}
     digest = Digest(
-        digest=digest_of(files),
+        digest=digest_of({name: file.sha256 for name, file in files.items()}),
         files=files,
-        runtimes=("tensorflow",),
+        runtimes=(runtime,),
         signature=Signature(
             {"order": TensorSpec("string", (None,)), "x": TensorSpec("float32", (None,))},
             {"y": TensorSpec("float32", (None,))},
@@ -169,4 +175,7 @@ def publish(storage: Storage, bucket: str) -> None:
         prepared_by="a test",
     )
     name, _, version = REFERENCE.partition("@")
-    storage.write(f"s3://{bucket}/models/{name}/{version}/digest.json", msgspec.json.encode(digest))
+    home = f"s3://{bucket}/models/{name}/{version}/"
+    for path, body in contents.items():
+        storage.write(home + path, body)
+    storage.write(home + "digest.json", msgspec.json.encode(digest))

@@ -28,7 +28,7 @@ from fanwise.planning import plan_job
 from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline
-from fanwise.records import Entry, Job, Part, Round, home_of, job_prefix
+from fanwise.records import Entry, Job, Part, Round, Runtime, home_of, job_prefix
 from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.events import execution_status_event
@@ -77,7 +77,7 @@ def _definition() -> Any:
     return parse_definition(
         (stack_root() / "statemachine/batch_inference.asl.json").read_text(),
         {
-            **{f"{logical_id}Arn": state_name(logical_id) for logical_id in STACK.functions},
+            **{f"{logical_id}Arn": logical_id for logical_id in STACK.functions},
             "ResultsBucket": RESULTS,
             "DeadLetterQueueUrl": QUEUE_URL,
         },
@@ -133,6 +133,9 @@ class JobCloud:
     bundles: Path | None = None  # the real model is loaded, and kept here
     fault_plan: FaultPlan | None = None  # of every function; beside `faults`
     input_bucket: Backend = field(default_factory=lambda: ObstoreBackend(MemoryStore()))
+    buckets: Mapping[str, Backend] = field(default_factory=dict)  # further ones, or others in place of these
+    readable: Sequence[str] = (f"s3://{INPUT}/",)
+    runtime: Runtime = "tensorflow"  # of the model
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -143,17 +146,19 @@ class JobCloud:
             RESULTS: self.results,
         }
         backends |= {name: FolderBackend(path, writable=False) for name, path in self.folders.items()}
+        self.backends = backends | dict(self.buckets)
         self.layer = FaultLayer()
         self.invocations = Invocations()
         self.befallen: Counter[str] = Counter()  # faults by name
-        self.storage = Storage(self.layer.over(backends), s3=False)
-        self.kept = KeptModel(self.storage, self.model, self.load_fails)
+        self.storage = Storage(self.layer.over(self.backends), s3=False)
+        storage = self.storage_of("PredictBatch")
+        self.kept = KeptModel(storage, self.model, self.load_fails)
         kept: Kept = self.kept
         if self.bundles is None:
-            publish(self.storage, MODELS)
+            publish(self.storage, MODELS, self.runtime)
         else:
-            kept = Kept(self.storage, self.bundles, memory_mb=MEMORY_MB)
-        self.environment = Environment(self.storage, kept, Pipeline(self.storage, threads=3), RESULTS)
+            kept = Kept(storage, self.bundles, memory_mb=MEMORY_MB)
+        self.environment = Environment(storage, kept, Pipeline(storage, threads=3), RESULTS)
         self.waiting_faults: list[Fault] = list(self.faults)
         self.zombies: list[Callable[[], None]] = []
         self.calls: list[tuple[str, JSON]] = []
@@ -167,6 +172,10 @@ class JobCloud:
         """End the threads, and what hangs in them."""
         self.model.release.set()
         self.environment.pipeline._pool.shutdown()
+
+    def storage_of(self, function: str) -> Storage:
+        """The buckets as a function, by its state's name, sees them: here all functions see all."""
+        return self.storage
 
     def put_items(self, name: str, data: bytes) -> str:
         """Upload an items file and answer with its URI."""
@@ -186,7 +195,7 @@ class JobCloud:
                 self.events += arguments["Entries"]
                 return {"FailedEntryCount": 0}
         await asyncio.sleep(self.random.random())
-        name, payload = arguments["FunctionName"], arguments["Payload"]
+        name, payload = state_name(arguments["FunctionName"]), arguments["Payload"]
         self.calls.append((name, payload))
         at = self.invocations.next(name, payload)
         faults = self.fault_plan.faults_of(*at) if self.fault_plan is not None else ()
@@ -256,21 +265,26 @@ class JobCloud:
         """PlanJob."""
         return plan_job(
             payload,
-            self.storage,
+            self.storage_of("PlanJob"),
             model_bucket=MODELS,
             results_bucket=RESULTS,
-            readable=(f"s3://{INPUT}/",),
+            readable=tuple(self.readable),
         )
 
     def handle_failure(self, payload: JSON) -> JSON:
         """HandleFailure."""
         return handle_failure(
-            payload, self.storage, results_bucket=RESULTS, timeout_s=TIMEOUT_S, request_id=self._request_id()
+            payload,
+            self.storage_of("HandleFailure"),
+            results_bucket=RESULTS,
+            timeout_s=TIMEOUT_S,
+            request_id=self._request_id(),
         )
 
     def aggregate(self, payload: JSON) -> JSON:
         """AggregateResults."""
-        return aggregate_results(payload, self.storage, results_bucket=RESULTS, memory_mb=MEMORY_MB)
+        storage = self.storage_of("AggregateResults")
+        return aggregate_results(payload, storage, results_bucket=RESULTS, memory_mb=MEMORY_MB)
 
     def predict(self, payload: JSON, **changes: Any) -> JSON:
         """PredictBatch, with all the time in the world unless `time_left_s` says otherwise."""

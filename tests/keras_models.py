@@ -18,7 +18,11 @@ _MADE = pytest.StashKey[Path]()
 
 @pytest.fixture(scope="session")
 def made_models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """digits.keras (image), tabular/ (two inputs, two outputs), text/ (a lookup table), odd/ (dtypes), fixed/."""
+    """digits.keras (image), tabular/ (two inputs, two outputs), text/ (a lookup table), odd/ (dtypes), fixed/.
+
+    For LiteRT: digits.tflite, lite.tflite (dtypes), fixed.tflite, unsigned.tflite (no signature),
+    quantized.tflite (uint8 in and out), custom.tflite (an operation that LiteRT has not).
+    """
     stash = request.config.stash
     if _MADE not in stash:
         folder = tmp_path_factory.mktemp("models")
@@ -112,6 +116,64 @@ def _make(folder: Path) -> None:
 
     fixed = Fixed()
     tf.saved_model.save(fixed, str(folder / "fixed"), signatures=fixed.__call__)
+    _make_lite(folder, digits, pixels)
+
+
+def _make_lite(folder: Path, digits: Any, pixels: Any) -> None:
+    import tensorflow as tf
+
+    class Lite(tf.Module):  # type: ignore[misc]
+        """What LiteRT has of `Odd`, and an index that may be out of bounds."""
+
+        @tf.function(  # type: ignore[untyped-decorator]
+            input_signature=[
+                tf.TensorSpec((None, 2), tf.int32, "whole"),
+                tf.TensorSpec((None,), tf.bool, "flag"),
+                tf.TensorSpec((None,), tf.string, "word"),
+                tf.TensorSpec((None, None), tf.float32, "open"),
+                tf.TensorSpec((None, 3), tf.uint8, "bytes"),
+            ]
+        )
+        def __call__(self, whole: Any, flag: Any, word: Any, open: Any, bytes: Any) -> Any:  # noqa: A002
+            return {
+                "doubled": tf.cast(whole, tf.int64) * 2,
+                "not": tf.logical_not(flag),
+                "word": tf.gather(word, tf.range(tf.shape(word)[0])),
+                "sum": tf.reduce_sum(open, axis=1),
+                "bytes": tf.reverse(bytes, [1]),
+                "taken": tf.gather(tf.constant([10.0, 20.0, 30.0]), whole[:, 0]),
+            }
+
+    class Custom(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec((None, 2, 2), tf.float32, "x")])  # type: ignore[untyped-decorator]
+        def __call__(self, x: Any) -> Any:
+            return {"y": tf.linalg.det(x)}
+
+    def write(name: str, converter: Any) -> None:
+        (folder / f"{name}.tflite").write_bytes(converter.convert())
+
+    def saved(name: str) -> Any:
+        return tf.lite.TFLiteConverter.from_saved_model(
+            str(folder / name), signature_keys=["serving_default"]
+        )
+
+    lite, custom = Lite(), Custom()
+    tf.saved_model.save(lite, str(folder / "lite"), signatures=lite.__call__)
+    tf.saved_model.save(custom, str(folder / "custom"), signatures=custom.__call__)
+    write("lite", saved("lite"))
+    write("fixed", saved("fixed"))
+    unknown = saved("custom")
+    unknown.allow_custom_ops = True
+    write("custom", unknown)
+    write("digits", tf.lite.TFLiteConverter.from_keras_model(digits))
+    concrete = lite.__call__.get_concrete_function()
+    write("unsigned", tf.lite.TFLiteConverter.from_concrete_functions([concrete]))
+    quantized = tf.lite.TFLiteConverter.from_keras_model(digits)
+    quantized.optimizations = [tf.lite.Optimize.DEFAULT]
+    quantized.representative_dataset = lambda: ([row[None]] for row in pixels)
+    quantized.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    quantized.inference_input_type = quantized.inference_output_type = tf.uint8
+    write("quantized", quantized)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from fanwise import errors
 from fanwise_local.faults.plan import state_name
+from fanwise_local.intrinsics import load_template
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.template import Function, read_stack, stack_root
 
@@ -72,8 +73,12 @@ def test_every_state_can_be_reached() -> None:
 
 
 def packagings(name: str) -> list[Function]:
-    """The functions that a state may call: one, or one for each runtime."""
-    return [function for logical_id, function in STACK.functions.items() if state_name(logical_id) == name]
+    """The functions that a state may call, one or one for each runtime, with timeouts as long as they may be."""
+    timeout = load_template((ROOT / "template.yaml").read_text(), "template")["Parameters"][
+        "PredictBatchTimeoutS"
+    ]
+    stack = read_stack(ROOT, parameters={"PredictBatchTimeoutS": str(timeout["MaxValue"])})
+    return [function for logical_id, function in stack.functions.items() if state_name(logical_id) == name]
 
 
 def waits_s(retry: dict[str, Any]) -> float:

@@ -118,7 +118,15 @@ def entries(folders: Path, round_: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folders / "results" / round_["work_key"]).read_text().splitlines()]
 
 
-def test_a_job_through_the_four_handlers(folders: Path, handler: Callable[[str], Handler]) -> None:
+def metric(capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
+    """What the handlers told of these metrics so far, added up."""
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [sum(sum(line.get(name, [])) for line in told if "_aws" in line) for name in names]
+
+
+def test_a_job_through_the_four_handlers(
+    folders: Path, handler: Callable[[str], Handler], capsys: pytest.CaptureFixture[str]
+) -> None:
     round_ = plan(handler, batch_size=2)
     home = folders / "results/jobs" / round_["job_id"]
     predict = handler("predict_batch")
@@ -148,6 +156,8 @@ def test_a_job_through_the_four_handlers(folders: Path, handler: Callable[[str],
     assert summary["failures"] == {"NotJson": 1}
     # 120 s of a death at 2 GB, and what the others took
     assert 240 < summary["billed_gb_s"] < 300
+    told = metric(capsys, "EntriesCommitted", "ItemsPredicted", "ItemsDeadLettered", "ColdStart")
+    assert told == [5, 5, 1, 4]
     assert json.loads((home / "summary.json").read_bytes()) == summary
     lines = b"".join(
         (home / json.loads(part)["key"]).read_bytes()

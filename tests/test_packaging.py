@@ -195,6 +195,5 @@ def test_fanwise_run_uses_the_stack_of_the_wheel(
     done = installed_wheel.run("fanwise", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
-        "changed, MB: 1771"
-        in (tmp_path / "results/.fanwise/logs/PredictBatchTensorFlowFunction.log").read_text()
+        "changed, MB: 1771" in (tmp_path / "results/.fanwise/logs/PredictBatchLiteRTFunction.log").read_text()
     )

@@ -54,7 +54,7 @@ class VersionedBackend:
         self._write(key, body)
 
     def create(self, key: str, body: bytes) -> bool:
-        if key in self._objects:
+        if self._objects.get(key) and self._objects[key][-1].body is not None:
             return False
         self._write(key, body)
         return True

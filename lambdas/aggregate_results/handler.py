@@ -6,6 +6,9 @@ from typing import Any
 from fanwise import settings
 from fanwise.aggregation import aggregate_results
 from fanwise.storage import Storage
+from fanwise.telemetry import Telemetry
+
+telemetry = Telemetry()
 
 
 @cache
@@ -13,6 +16,7 @@ def _storage() -> Storage:
     return Storage.from_settings()
 
 
+@telemetry.of
 def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """The Round that has run, with `map_run` or `stop`; answers with the next one."""
     return aggregate_results(

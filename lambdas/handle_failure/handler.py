@@ -6,6 +6,9 @@ from typing import Any
 from fanwise import settings
 from fanwise.failures import handle_failure
 from fanwise.storage import Storage
+from fanwise.telemetry import Telemetry
+
+telemetry = Telemetry()
 
 
 @cache
@@ -13,6 +16,7 @@ def _storage() -> Storage:
     return Storage.from_settings()
 
 
+@telemetry.of
 def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """`{"job_id", "entry", "failure": {"Error", "Cause"}}`, as PredictBatch's Catch hands it on."""
     return handle_failure(
@@ -21,4 +25,5 @@ def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> di
         results_bucket=settings.results_bucket(),
         timeout_s=settings.predict_batch_timeout_s(),
         request_id=context.aws_request_id,
+        committed=telemetry.committed,
     )

@@ -7,6 +7,9 @@ from fanwise import settings
 from fanwise.items.readable import prefixes_of
 from fanwise.planning import plan_job
 from fanwise.storage import Storage
+from fanwise.telemetry import Telemetry
+
+telemetry = Telemetry()
 
 
 @cache
@@ -14,7 +17,8 @@ def _storage() -> Storage:
     return Storage.from_settings()
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+@telemetry.of
+def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """`{"execution", "started_at", "start": the execution's input}`; answers with the first Round."""
     return plan_job(
         event,

@@ -16,13 +16,14 @@ from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.pipeline import Pipeline, decode_threads
 from fanwise.storage import Storage
+from fanwise.telemetry import Telemetry
 
 import_runtime(settings.runtime())
 gc.collect()
 gc.freeze()  # what init made stays: the collector need not look at it again
 INIT_MS = (time.monotonic() - INIT_STARTED) * 1000
 
-_invocations = 0
+telemetry = Telemetry(INIT_MS)
 
 
 @cache
@@ -36,15 +37,15 @@ def _environment() -> Environment:
     )
 
 
+@telemetry.of
 def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """One entry (`{"job_id", "entry"}`), a probe (`{"job_id", "probe"}`) or `{"job_id", "load_only": true}`."""
-    global _invocations  # noqa: PLW0603 - an execution environment's own count
-    _invocations += 1
     request = Request(
         request_id=context.aws_request_id,
         started=time.monotonic(),
         time_left_s=lambda: context.get_remaining_time_in_millis() / 1000,
         init_ms=INIT_MS,
-        cold=_invocations == 1,
+        cold=telemetry.is_cold,
+        committed=telemetry.committed,
     )
     return predict_batch(event, _environment(), request)

@@ -8,14 +8,22 @@ from pathlib import Path
 
 from fanwise.errors import BundleError
 from fanwise.model.binding import read_labels
-from fanwise.model.bundle import CONTRACT_FILE, DIGEST_FILE, KERAS_FILE, PROFILE_FILE, SAVED_MODEL
+from fanwise.model.bundle import (
+    CONTRACT_FILE,
+    DIGEST_FILE,
+    KERAS_FILE,
+    LITE_FILE,
+    PROFILE_FILE,
+    SAVED_MODEL,
+)
 from fanwise.model.contract import Contract, read_contract
 
 ACCEPTED = (
-    f"a folder with {SAVED_MODEL}/ or a .keras file in it, a SavedModel folder, or a .keras file"
+    f"a folder with {SAVED_MODEL}/, a .keras or a .tflite file in it, a SavedModel folder, or such a file"
     f" (in Keras: model.save('model.keras') or model.export('saved_model'))"
 )
 GRAPH_FILE = "saved_model.pb"
+_NAMES = {".keras": KERAS_FILE, ".tflite": LITE_FILE}  # of a model that is one file, in its bundle
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ def find_source(given: Path) -> BundleSource:
     if not given.exists():
         raise BundleError(f"{given}: no such file or folder; give {ACCEPTED}")
     if given.is_file():
-        if given.suffix == ".keras":
-            return _source(given, {KERAS_FILE: given}, given.parent / CONTRACT_FILE)
+        if given.suffix in _NAMES:
+            return _source(given, {_NAMES[given.suffix]: given}, given.parent / CONTRACT_FILE)
         raise BundleError(f"{given}: {_why_not(given)}; give {ACCEPTED}")
     if (given / DIGEST_FILE).is_file():
         return _source(given, _tree(given, ""), given / CONTRACT_FILE, prepared=True)
@@ -46,17 +54,16 @@ def find_source(given: Path) -> BundleSource:
         files = _tree(given, SAVED_MODEL + "/")
         inside = files.pop(f"{SAVED_MODEL}/{CONTRACT_FILE}", None)
         return _source(given, files, inside or given.parent / CONTRACT_FILE)
-    keras = sorted(given.glob("*.keras"))
+    models = sorted(path for path in given.iterdir() if path.suffix in _NAMES)
     if (given / SAVED_MODEL / GRAPH_FILE).is_file():
-        if keras:
-            raise BundleError(f"{given}: holds both {SAVED_MODEL}/ and {keras[0].name}; remove one of them")
+        if models:
+            raise BundleError(f"{given}: holds both {SAVED_MODEL}/ and {models[0].name}; remove one of them")
         return _source(given, _tree(given / SAVED_MODEL, SAVED_MODEL + "/"), given / CONTRACT_FILE)
-    if len(keras) == 1:
-        return _source(given, {KERAS_FILE: keras[0]}, given / CONTRACT_FILE)
-    if keras:
-        raise BundleError(f"{given}: holds {len(keras)} .keras files; give one of them, such as {keras[0]}")
-    lite = sorted(given.glob("*.tflite"))
-    raise BundleError(f"{given}: {_why_not(lite[0]) if lite else 'holds no model'}; give {ACCEPTED}")
+    if len(models) == 1:
+        return _source(given, {_NAMES[models[0].suffix]: models[0]}, given / CONTRACT_FILE)
+    if models:
+        raise BundleError(f"{given}: holds {len(models)} models; give one of them, such as {models[0]}")
+    raise BundleError(f"{given}: holds no model; give {ACCEPTED}")
 
 
 def _source(
@@ -91,8 +98,6 @@ def _tree(folder: Path, prefix: str) -> dict[str, Path]:
 
 
 def _why_not(path: Path) -> str:
-    if path.suffix == ".tflite":
-        return f"{path.name} is a LiteRT model, which this version of fanwise does not run yet"
     if path.suffix in (".h5", ".hdf5"):
         return "a Keras model in the old HDF5 format; load it in Keras and save it as .keras"
     return "not a model that fanwise knows"

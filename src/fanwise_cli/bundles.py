@@ -1,8 +1,8 @@
 """A model as a person has it → a bundle, published: what `fanwise run` and `fanwise push` do first.
 
 Bundles are made once and kept in a cache: `sources/` says which digest a source led to, and each bundle lies in a
-folder named by its digest. TensorFlow's part (`prepare_bundle`) runs in a process of its own, so that the command
-stays quick and a model that crashes TensorFlow does not take it along.
+folder named by its digest. The runtimes' part (`prepare_bundle`) runs in a process of its own, so that the command
+stays quick and a model that crashes TensorFlow or LiteRT does not take it along.
 """
 
 import hashlib
@@ -22,9 +22,11 @@ import fanwise
 from fanwise.errors import BundleError
 from fanwise.model.bundle import (
     DIGEST_FILE,
+    LITE_FILE,
     MODEL_PREFIX,
     PROFILE_FILE,
     BundleFile,
+    Conversion,
     Digest,
     damaged,
     digest_of,
@@ -33,6 +35,7 @@ from fanwise.model.bundle import (
 )
 from fanwise.model.contract import NAME
 from fanwise.model.signature import Signature
+from fanwise.records import Runtime
 from fanwise_cli.bundle_sources import BundleSource, find_source
 
 VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
@@ -53,7 +56,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What `prepare_bundle` found out; a text in its place says why the model is no good."""
 
     signature: Signature
-    notes: list[str]
+    runtimes: tuple[Runtime, ...]
+    conversion: Conversion | None = None
+    notes: list[str] = []
 
 
 class _Made(msgspec.Struct, frozen=True):
@@ -147,12 +152,12 @@ def _taken(source: BundleSource, cache: Path) -> _Made:
 
 
 def _made(source: BundleSource, cache: Path) -> _Made:
-    """Make a bundle of a source: copy, export, freeze, describe."""
+    """Make a bundle of a source: copy, export, freeze, convert, describe."""
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache) as temporary:
         folder = Path(temporary, "bundle")
         folder.mkdir()
         _copy(source.files, folder)
-        report = _run_tensorflow(source, folder, Path(temporary, "report.json"))
+        report = _run_prepare_bundle(source, folder, Path(temporary, "report.json"))
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         files = {
             name: BundleFile(sha256_of(folder / name), (folder / name).stat().st_size)
@@ -162,9 +167,10 @@ def _made(source: BundleSource, cache: Path) -> _Made:
         digest = Digest(
             digest=digest_of({name: file.sha256 for name, file in files.items()}),
             files=files,
-            runtimes=("tensorflow",),
+            runtimes=report.runtimes,
             signature=report.signature,
             prepared_by=f"fanwise {fanwise.__version__}",
+            conversion=report.conversion,
         )
         text = msgspec.json.format(msgspec.json.encode(digest), indent=1)
         (folder / DIGEST_FILE).write_bytes(text)
@@ -172,7 +178,7 @@ def _made(source: BundleSource, cache: Path) -> _Made:
     return _Made(digest.digest, report.notes)
 
 
-def _run_tensorflow(source: BundleSource, folder: Path, report_path: Path) -> Report:
+def _run_prepare_bundle(source: BundleSource, folder: Path, report_path: Path) -> Report:
     # -P: a file of the current folder named like a library is not to be imported in its place.
     command = [sys.executable, "-P", "-m", "fanwise_cli.prepare_bundle", str(folder), str(report_path)]
     # The hash seed: sets that are walked through in the order of each run would make a digest of each run.
@@ -182,9 +188,10 @@ def _run_tensorflow(source: BundleSource, folder: Path, report_path: Path) -> Re
     )
     if not report_path.exists():
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        library = "LiteRT" if LITE_FILE in source.files else "TensorFlow"
         raise BundleError(
-            f"{source.given}: TensorFlow died while the model was prepared (exit status {done.returncode}"
-            f"{': ' + said[-1][:300] if said else ''}); try the model in TensorFlow by itself"
+            f"{source.given}: {library} died while the model was prepared (exit status {done.returncode}"
+            f"{': ' + said[-1][:300] if said else ''}); try the model in {library} by itself"
         )
     report = msgspec.json.decode(report_path.read_bytes(), type=Report | str)
     if isinstance(report, str):

@@ -9,19 +9,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fanwise.errors import ModelError
-from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound, row_shape
 from fanwise.model.bundle import FROZEN, SAVED_MODEL
 from fanwise.model.runtime import ComputeError, Runtime
-from fanwise.model.signature import FLOATS, TensorSpec
 from fanwise.model.tensorflow_runtime import TAG, TensorFlowRuntime
+from fanwise_cli.comparing import REJECTED, Reference, difference
 
 MAX_FROZEN_BYTES = (
     512 * 1024 * 1024
@@ -33,19 +29,25 @@ class _NotFrozen(Exception):
     """Why a model stays as it is."""
 
 
-def freeze(folder: Path, signature: str, runtime: Runtime, bound: Bound, rows: int) -> str | None:
+def freeze(folder: Path, signature: str, reference: Reference | None) -> str | None:
     """Write `frozen/` beside `saved_model/`; answers with a note where the model is better left alone.
 
-    `runtime` is the SavedModel, loaded; `rows` the mini-batch at which both have to predict the same.
+    `reference` is what the SavedModel answers, which the frozen one has to answer too.
     """
+    if reference is None:
+        return _note(REJECTED)
     target = folder / FROZEN
     try:
         _write_frozen(folder / SAVED_MODEL, target, signature)
-        _check_same(runtime, TensorFlowRuntime(target, signature, threads=1), bound, rows)
+        _check_same(reference, TensorFlowRuntime(target, signature, threads=1))
     except (_NotFrozen, ModelError) as error:
         shutil.rmtree(target, ignore_errors=True)
-        return f"The model runs as it is, not frozen, which may be slower: {error}."
+        return _note(str(error))
     return None
+
+
+def _note(why: str) -> str:
+    return f"TensorFlow runs it as it is, not frozen, which may be slower: {why}."
 
 
 def _write_frozen(saved_model: Path, target: Path, signature: str) -> None:
@@ -82,39 +84,14 @@ def _frozen_function(saved_model: Path, signature: str) -> tuple[Any, Any]:
         raise _NotFrozen(f"TensorFlow cannot freeze it ({type(error).__name__})") from error
 
 
-def _check_same(plain: Runtime, frozen: Runtime, bound: Bound, rows: int) -> None:
-    sample = {
-        name: _sample((rows, *row_shape(bound.inputs[name], spec)), spec)
-        for name, spec in plain.inputs.items()
-    }
-    if (plain.inputs, set(plain.outputs)) != (frozen.inputs, set(frozen.outputs)):
+def _check_same(reference: Reference, frozen: Runtime) -> None:
+    signature = reference.signature
+    if (signature.inputs, set(signature.outputs)) != (frozen.inputs, set(frozen.outputs)):
         raise _NotFrozen("frozen, it has another signature")
     try:
-        expected = plain.predict(sample)
-    except ComputeError as error:
-        raise _NotFrozen("it rejects made-up input, so the two could not be compared") from error
-    try:
-        found = frozen.predict(sample)
+        found = frozen.predict(reference.samples)
     except ComputeError as error:
         raise _NotFrozen("frozen, it does not compute") from error
-    for name, values in expected.items():
-        if not _equal(values, found[name]):
+    for name, values in reference.answers.items():
+        if difference(values, found[name]) > TOLERANCE:
             raise _NotFrozen(f"frozen, its output {name!r} differs by more than {TOLERANCE}")
-
-
-def _sample(shape: tuple[int, ...], spec: TensorSpec) -> NDArray[Any]:
-    random = np.random.default_rng(0)
-    if spec.dtype == "string":
-        return np.full(shape, b"a sample of text", object)
-    if spec.dtype in FLOATS:
-        return random.random(shape).astype(numpy_dtype(spec.dtype))
-    return random.integers(0, 2, shape).astype(numpy_dtype(spec.dtype))
-
-
-def _equal(expected: NDArray[Any], found: NDArray[Any]) -> bool:
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return False
-    if expected.dtype.kind != "f":
-        return bool(np.array_equal(expected, found))
-    size = max(1.0, float(np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))))
-    return bool(np.allclose(expected, found, rtol=0, atol=TOLERANCE * size, equal_nan=True))

@@ -65,7 +65,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="The job's home: results, and what it needs to go on.")],
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="A model bundle, a SavedModel folder or a .keras file."),
+        typer.Option("--model", help="A model bundle, a SavedModel folder, a .keras or a .tflite file."),
     ] = None,
     batch_size: Annotated[
         str | None, typer.Option("--batch-size", help="Items an invocation is given, 1 to 100,000, or auto.")

@@ -211,7 +211,7 @@ def _asked(options: RunOptions) -> _Asked:
         model = model or _model_beside(path, given.model)
     if model is None:
         raise InputError(
-            f"{path}: which model? give --model DIR (a bundle, a SavedModel folder or a .keras file)"
+            f"{path}: which model? give --model DIR (a bundle, a SavedModel folder, a .keras or a .tflite file)"
         )
     named = {"items": "items", "model": "model"}  # paths; `prepare` puts a URI and a reference in their place
     over = _over(options)

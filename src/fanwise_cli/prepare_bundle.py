@@ -1,49 +1,108 @@
-"""TensorFlow's part of making a bundle, in a process of its own: `python -m fanwise_cli.prepare_bundle`.
+"""The runtimes' part of making a bundle, in a process of its own: `python -m fanwise_cli.prepare_bundle`.
 
-Exports a Keras model, reads the signature, checks the contract against it, and freezes the model where that can
-be done and seen to change nothing. `bundles` starts it and reads the report; importing this module imports
-neither TensorFlow nor Keras.
+Exports a Keras model, reads the signature, checks the contract against it, freezes the model and converts it to
+LiteRT, where that can be done and seen to change nothing. `bundles` starts it and reads the report; importing this
+module imports neither TensorFlow nor Keras.
 """
 
-import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from fanwise.errors import BundleError, FanwiseError
-from fanwise.model.binding import bind, mini_batch, read_labels
-from fanwise.model.bundle import CONTRACT_FILE, KERAS_FILE, SAVED_MODEL
+from fanwise.model.binding import Bound, bind, mini_batch, read_labels
+from fanwise.model.bundle import CONTRACT_FILE, KERAS_FILE, LITE_FILE, SAVED_MODEL, Conversion
 from fanwise.model.contract import Contract, read_contract
-from fanwise.model.runtime import import_runtime
+from fanwise.model.runtime import ComputeError, Runtime, import_runtime
 from fanwise.model.signature import Signature
+from fanwise.records import Runtime as RuntimeName
 from fanwise_cli.bundles import Report
 
+Labels = Mapping[str, tuple[str, ...]]
 
-def prepare_bundle(folder: Path) -> Report:
-    """Complete a bundle's folder: `saved_model/` out of a Keras file, `frozen/` out of `saved_model/`.
+DIED = "the process that converted it died"
 
-    Of a Keras file that can be frozen, the export is not kept: it would not be the same bytes each time.
-    Raises `BundleError` or `ModelError`.
+
+def prepare_bundle(folder: Path, tell: Callable[[Report], None]) -> None:
+    """Complete a bundle's folder, and `tell` what it is; the last that was told counts.
+
+    Out of a Keras file becomes `saved_model/`, out of that `frozen/` and `model.tflite`. Of a Keras file that can
+    be frozen, the export is not kept: it would not be the same bytes each time. Raises `BundleError` or
+    `ModelError`.
     """
+    path = folder / CONTRACT_FILE
+    contract = read_contract(path.read_bytes(), CONTRACT_FILE) if path.exists() else Contract()
+    labels = {name: read_labels((folder / name).read_bytes(), name) for name in contract.label_files()}
+    if (folder / LITE_FILE).exists():
+        tell(_given_for_litert(folder, contract, labels))
+    else:
+        _prepare_for_both(folder, contract, labels, tell)
+
+
+def _given_for_litert(folder: Path, contract: Contract, labels: Labels) -> Report:
+    runtime: Runtime = import_runtime("litert").load(folder, contract.signature, threads=1)
+    signature, bound, rows = _described(runtime, contract, labels)
+
+    from fanwise_cli.comparing import made_up  # noqa: PLC0415 - imports numpy
+
+    try:
+        runtime.predict(made_up(signature.inputs, bound, rows))
+    except ComputeError as error:
+        if not error.of_values:
+            raise BundleError(f"LiteRT cannot compute it: {error}") from error
+    return Report(signature=signature, runtimes=("litert",))
+
+
+def _prepare_for_both(
+    folder: Path, contract: Contract, labels: Labels, tell: Callable[[Report], None]
+) -> None:
     runtime_module = import_runtime("tensorflow")
     keras_file = folder / KERAS_FILE
     if keras_file.exists():
         _export(keras_file, folder / SAVED_MODEL)
-    path = folder / CONTRACT_FILE
-    contract = read_contract(path.read_bytes(), CONTRACT_FILE) if path.exists() else Contract()
-    labels = {name: read_labels((folder / name).read_bytes(), name) for name in contract.label_files()}
-    runtime = runtime_module.load(folder, contract.signature, threads=1)
-    signature = Signature(runtime.inputs, runtime.outputs)
-    bound = bind(contract, signature, labels)
-    rows = mini_batch(signature, bound)
+    runtime: Runtime = runtime_module.load(folder, contract.signature, threads=1)
+    signature, bound, rows = _described(runtime, contract, labels)
 
+    from fanwise_cli.comparing import Reference, made_up  # noqa: PLC0415 - imports numpy
+    from fanwise_cli.converting import convert  # noqa: PLC0415 - imports TensorFlow
     from fanwise_cli.freezing import freeze  # noqa: PLC0415 - imports TensorFlow
 
-    note = freeze(folder, contract.signature, runtime, bound, rows)
-    if note is None and keras_file.exists():
-        shutil.rmtree(folder / SAVED_MODEL)
-    return Report(signature=signature, notes=[] if note is None else [note])
+    reference = Reference.of(runtime, made_up(signature.inputs, bound, rows), rows)
+    note = freeze(folder, contract.signature, reference)
+
+    def told(conversion: Conversion) -> None:
+        notes = [_headline(conversion), *([note] if note and conversion.refused else [])]
+        runtimes: tuple[RuntimeName, ...] = (
+            ("tensorflow",) if conversion.refused else ("litert", "tensorflow")
+        )
+        tell(Report(signature=signature, runtimes=runtimes, notes=notes, conversion=conversion))
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        saved_model = folder / SAVED_MODEL
+        if note is None and keras_file.exists():
+            saved_model = saved_model.rename(Path(temporary, SAVED_MODEL))
+        told(Conversion(refused=DIED))  # a model that crashes the converter still runs on TensorFlow
+        told(convert(folder, saved_model, contract, labels, reference))
+
+
+def _described(runtime: Runtime, contract: Contract, labels: Labels) -> tuple[Signature, Bound, int]:
+    """A loaded model's signature, its contract held against it, and its mini-batch."""
+    signature = Signature(runtime.inputs, runtime.outputs)
+    bound = bind(contract, signature, labels)
+    return signature, bound, mini_batch(signature, bound)
+
+
+def _headline(conversion: Conversion) -> str:
+    """What a person reads at each run of the model."""
+    if conversion.refused is not None:
+        return f"Made for TensorFlow alone, not for LiteRT: {conversion.refused}."
+    return (
+        f"Made for LiteRT, and for TensorFlow; largest difference of their outputs, on {conversion.rows} made-up"
+        f" items: {conversion.difference:.1g}."
+    )
 
 
 def _export(keras_file: Path, target: Path) -> None:
@@ -75,14 +134,17 @@ def _first_line(error: Exception) -> str:
 def main(arguments: list[str]) -> int:
     """FOLDER REPORT; writes the report, or what is wrong with the model."""
     folder, report_path = map(Path, arguments)
-    answer: Report | str
+
+    def tell(answer: Report | str) -> None:
+        report_path.write_bytes(msgspec.json.encode(answer))
+
     try:
-        answer = prepare_bundle(folder)
+        prepare_bundle(folder, tell)
     except FanwiseError as error:
-        answer = str(error)
+        tell(str(error))
     except Exception as error:
-        answer = f"TensorFlow cannot work with it: {type(error).__name__}: {_first_line(error)}"
-    report_path.write_bytes(msgspec.json.encode(answer))
+        library = "LiteRT" if (folder / LITE_FILE).exists() else "TensorFlow"
+        tell(f"{library} cannot work with it: {type(error).__name__}: {_first_line(error)}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """A model in any form → a bundle in the cache → published; TensorFlow only in a child, and only once."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from fanwise.errors import BundleError
-from fanwise.model.bundle import fetch, read_digest, resolve
+from fanwise.model.bundle import RUNTIMES, fetch, read_digest, resolve
 from fanwise.model.model import load
+from fanwise.records import Runtime
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.bundle_sources import find_source
 from fanwise_cli.bundles import PreparedBundle, prepare, publish
@@ -63,31 +65,43 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_keras_file_becomes_a_frozen_bundle(digits: PreparedBundle, digits_folder: Path) -> None:
+def test_a_keras_file_becomes_a_bundle_for_both_runtimes(digits: PreparedBundle, digits_folder: Path) -> None:
     assert files_of(digits.folder) == [
         "digest.json",
         "frozen/saved_model.pb",
         "labels.txt",
         "model.json",
         "model.keras",
+        "model.tflite",
     ]
     assert digits.name == "digits"
     assert digits.version == digits.digest.removeprefix("sha256:")[:12]
     assert digits.folder.name == digits.digest.removeprefix("sha256:")
-    assert digits.notes == []
+    (note,) = digits.notes
+    says, _, measured = note.partition(": ")
+    assert (
+        says
+        == "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 32 made-up items"
+    )
+    assert re.fullmatch(r"\de-\d+\.", measured)
     assert files_of(digits_folder) == ["README.md", "best.keras", "labels.txt", "model.json"]
     digest = read_digest((digits.folder / "digest.json").read_bytes(), "digest.json")
     assert str(digest.signature.inputs["pixels"]) == "float32 [?, 8, 8, 1]"
     assert str(digest.signature.outputs["output_0"]) == "float32 [?, 10]"
-    assert digest.runtimes == ("tensorflow",)
+    assert digest.runtimes == ("litert", "tensorflow")
+    assert digest.conversion is not None
+    assert digest.conversion.rows == 32
+    assert digest.conversion.difference is not None
+    assert 0 < digest.conversion.difference < 1e-6
 
 
-def test_the_frozen_model_predicts_what_keras_does(
-    digits: PreparedBundle, made_models: Path, tmp_path: Path
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_bundle_predicts_what_keras_does(
+    digits: PreparedBundle, made_models: Path, tmp_path: Path, runtime: Runtime
 ) -> None:
     reference = publish(digits, tmp_path)
     storage = Storage({"m": FolderBackend(tmp_path, writable=False)}, s3=False)
-    ref = resolve(storage, "m", reference)
+    ref = resolve(storage, "m", reference, runtime)
     assert ref.kinds == {"pixels": "image"}
     model = load(fetch(storage, ref, tmp_path / "fetched"), ref, memory_mb=1769)
     with np.load(made_models / "digits.npz") as arrays:
@@ -118,7 +132,7 @@ import sys
 from pathlib import Path
 from fanwise_cli.bundles import prepare
 print(prepare(Path({str(digits_folder)!r}), Path({str(cache)!r})).digest)
-print([name for name in ("tensorflow", "keras", "numpy", "PIL") if name in sys.modules])
+print([name for name in ("tensorflow", "ai_edge_litert", "keras", "numpy", "PIL") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [digits.digest, "[]"]
@@ -129,11 +143,13 @@ def test_a_damaged_bundle_is_made_anew_with_the_same_digest(
 ) -> None:
     copy = tmp_path / "cache"
     shutil.copytree(cache, copy)
-    damaged = copy / digits.folder.name / "frozen/saved_model.pb"
-    damaged.write_bytes(b"")
+    made = ("frozen/saved_model.pb", "model.tflite")
+    for name in made:
+        (copy / digits.folder.name / name).write_bytes(b"")
     again = prepare(digits_folder, copy)
     assert again.digest == digits.digest
-    assert damaged.read_bytes() == (digits.folder / "frozen/saved_model.pb").read_bytes()
+    for name in made:
+        assert (again.folder / name).read_bytes() == (digits.folder / name).read_bytes()
 
 
 def test_a_savedmodel_folder_with_its_contract_inside_or_beside(
@@ -157,8 +173,16 @@ def test_a_savedmodel_folder_with_its_contract_inside_or_beside(
 def test_a_model_that_cannot_be_frozen_runs_as_it_is(made_models: Path, cache: Path) -> None:
     text = prepare(made_models / "text", cache)
     assert "frozen/saved_model.pb" not in files_of(text.folder)
-    (note,) = text.notes
-    assert note.startswith("The model runs as it is, not frozen, which may be slower: it refers to tables")
+    not_lite, not_frozen = text.notes
+    assert not_lite.startswith(
+        "Made for TensorFlow alone, not for LiteRT: it has operations that LiteRT has not (RaggedTensorToTensor,"
+    )
+    assert not_frozen.startswith("TensorFlow runs it as it is, not frozen, which may be slower: it refers to")
+    digest = read_digest((text.folder / "digest.json").read_bytes(), "digest.json")
+    assert digest.runtimes == ("tensorflow",)
+    assert digest.conversion is not None
+    assert digest.conversion.refused is not None
+    assert digest.conversion.refused in not_lite
 
 
 def test_a_prepared_bundle_is_taken_as_it_is(digits: PreparedBundle, tmp_path: Path, no_child: None) -> None:
@@ -219,20 +243,23 @@ def test_names_and_versions_that_are_none(
     ("files", "model", "message"),
     [
         ([], "none", "none: no such file or folder; give a folder with saved_model/"),
-        (["m/notes.txt"], "m", "m: holds no model; give a folder with saved_model/ or a .keras file in it"),
         (
-            ["m.tflite"],
-            "m.tflite",
-            "m.tflite is a LiteRT model, which this version of fanwise does not run yet",
+            ["m/notes.txt"],
+            "m",
+            "m: holds no model; give a folder with saved_model/, a .keras or a .tflite file",
         ),
-        (["m/model.tflite"], "m", "model.tflite is a LiteRT model"),
         (["m.h5"], "m.h5", "a Keras model in the old HDF5 format; load it in Keras and save it as .keras"),
         (["m.onnx"], "m.onnx", "not a model that fanwise knows; give"),
-        (["m/a.keras", "m/b.keras"], "m", "holds 2 .keras files; give one of them, such as"),
+        (["m/a.keras", "m/b.tflite"], "m", "holds 2 models; give one of them, such as"),
         (
             ["m/a.keras", "m/saved_model/saved_model.pb"],
             "m",
             "holds both saved_model/ and a.keras; remove one",
+        ),
+        (
+            ["m/a.tflite", "m/saved_model/saved_model.pb"],
+            "m",
+            "holds both saved_model/ and a.tflite; remove one",
         ),
     ],
 )
@@ -244,6 +271,41 @@ def test_what_is_no_model(tmp_path: Path, no_child: None, files: list[str], mode
         prepare(tmp_path / model, tmp_path / "cache")
     assert message in str(refused.value)
     assert str(tmp_path / model) in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["a file", "a folder"])
+def test_a_litert_model_is_taken_as_it_is(made_models: Path, tmp_path: Path, form: str) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    shutil.copy(made_models / "digits.tflite", given / "small.tflite")
+    if form == "a folder":
+        (given / "model.json").write_text(json.dumps(DIGITS))
+        (given / "labels.txt").write_text(LABELS)
+    bundle = prepare(given if form == "a folder" else given / "small.tflite", tmp_path / "cache")
+    further = ["labels.txt", "model.json"] if form == "a folder" else []
+    assert files_of(bundle.folder) == sorted(["digest.json", "model.tflite", *further])
+    assert (bundle.name, bundle.notes) == ("digits" if form == "a folder" else "small", [])
+    digest = read_digest((bundle.folder / "digest.json").read_bytes(), "digest.json")
+    assert (digest.runtimes, digest.conversion) == (("litert",), None)
+    assert str(digest.signature.inputs["pixels"]) == "float32 [?, 8, 8, 1]"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("custom", "LiteRT cannot compute it: it has the operation MatrixDeterminant, which LiteRT has not"),
+        (None, "model.tflite: LiteRT cannot load it: "),
+    ],
+)
+def test_a_litert_model_that_does_not_run_is_refused(
+    made_models: Path, tmp_path: Path, model: str | None, message: str
+) -> None:
+    given = tmp_path / "m.tflite"
+    given.write_bytes((made_models / f"{model}.tflite").read_bytes() if model else b"no model")
+    with pytest.raises(BundleError) as refused:
+        prepare(given, tmp_path / "cache")
+    assert str(refused.value).startswith(f"{given}: {message}")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

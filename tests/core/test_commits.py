@@ -20,6 +20,16 @@ def test_an_entry_is_decided_once() -> None:
     assert second == first == read_commit(ledger.storage, HOME, entry.entry)
 
 
+def test_who_decides_hears_of_it_and_who_comes_second_does_not() -> None:
+    ledger = Ledger([5])
+    heard: list[Commit] = []
+    for request_id in ("first", "second", "first"):  # the last: its own answer got lost
+        invocation = Invocation(request_id=request_id, duration_ms=1.0)
+        commit = Commit(entry="000000", attempt=1, invocation=invocation, predicted=5)
+        decide(ledger.storage, HOME, commit, heard.append)
+    assert [commit.invocation.request_id for commit in heard] == ["first", "first"]
+
+
 def test_a_zombie_goes_by_the_cut_that_fenced_it_off() -> None:
     ledger = Ledger([8])
     (entry,) = ledger.entries

@@ -305,7 +305,7 @@ digests = near_valid.objects(
         "signature": near_valid.mostly(near_valid.signatures),
         "prepared_by": near_valid.mostly(st.just("a test")),
     },
-    {},
+    {"conversion": near_valid.mostly(st.just({"rows": 8, "difference": 0.5, "refused": "it differs"}))},
 )
 
 nearly_digests = st.fixed_dictionaries(

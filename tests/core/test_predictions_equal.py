@@ -1,13 +1,14 @@
 """What comes out of a job is what the model says: called directly, at the same mini-batch, within 1e-5.
 
 At any batch size and concurrency, for images (digits) and for two inputs of which one is named columns (tabular);
-and the same job again gives the same bytes. The one test that runs TensorFlow through whole jobs in this process.
+and the same job again gives the same bytes. On either runtime. The one test that runs TensorFlow through whole
+jobs in this process.
 """
 
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from fanwise.model.bundle import RUNTIMES
 from fanwise.model.runtime import import_runtime
+from fanwise.records import Runtime
 from fanwise_cli import bundles
 from jobs import INPUT, MODELS, JobCloud, JobResults
 
@@ -36,6 +39,7 @@ TABULAR = {
 
 batches = given(st.integers(1, 200), st.integers(1, 10))
 few = settings(max_examples=8)
+on_either_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 
 @dataclass
@@ -47,6 +51,11 @@ class Example:
     items: str
     saved_model: Path
     inputs: Arrays
+    runtime: Runtime = "tensorflow"
+
+    def on(self, runtime: Runtime) -> "Example":
+        """The same, with jobs on that runtime."""
+        return replace(self, runtime=runtime)
 
     def run(self, batch_size: int, concurrency: int, run: str) -> JobResults:
         """A job of its own for each `run`."""
@@ -55,10 +64,13 @@ class Example:
             "items": self.items,
             "batch_size": batch_size,
             "max_concurrency": concurrency,
+            "runtime": self.runtime,
         }
         execution = self.cloud.run(self.cloud.start(manifest, run=run), f"{run}-{len(self.cloud.calls)}")
         assert execution.status == "SUCCEEDED", execution.cause
-        return JobResults.of(self.cloud, execution.output["job_id"])
+        results = JobResults.of(self.cloud, execution.output["job_id"])
+        assert results.job.model.runtime == self.runtime
+        return results
 
     def direct(self, call: Callable[[Arrays], Arrays]) -> dict[str, NDArray[Any]]:
         """The model's outputs for all items, in the mini-batches that PredictBatch makes of one entry."""
@@ -160,7 +172,9 @@ def scores_of(results: JobResults) -> NDArray[np.float64]:
     return scores
 
 
-def test_digits_are_what_the_model_says_however_the_work_is_cut(digits: Example) -> None:
+@on_either_runtime
+def test_digits_are_what_the_model_says_however_the_work_is_cut(digits: Example, runtime: Runtime) -> None:
+    digits = digits.on(runtime)
     expected = digits.direct(directly(digits.saved_model))["output_0"]
 
     @few
@@ -176,7 +190,11 @@ def test_digits_are_what_the_model_says_however_the_work_is_cut(digits: Example)
     assert (best == labels).mean() > 0.97
 
 
-def test_tabular_predictions_are_what_the_model_says_however_the_work_is_cut(tabular: Example) -> None:
+@on_either_runtime
+def test_tabular_predictions_are_what_the_model_says_however_the_work_is_cut(
+    tabular: Example, runtime: Runtime
+) -> None:
+    tabular = tabular.on(runtime)
     expected = tabular.direct(directly(tabular.saved_model))
     assert sorted(expected) == ["cost", "risk"]
 
@@ -191,9 +209,12 @@ def test_tabular_predictions_are_what_the_model_says_however_the_work_is_cut(tab
     check()
 
 
+@on_either_runtime
 @pytest.mark.parametrize("name", ["digits", "tabular"])
-def test_the_same_job_again_gives_the_same_bytes(name: str, request: pytest.FixtureRequest) -> None:
-    example: Example = request.getfixturevalue(name)
+def test_the_same_job_again_gives_the_same_bytes(
+    name: str, runtime: Runtime, request: pytest.FixtureRequest
+) -> None:
+    example: Example = request.getfixturevalue(name).on(runtime)
     first, second = (example.run(50, 3, run).text("predictions/") for run in ("once", "again"))
     assert first == second
     # And so does the same work cut otherwise: a padded tail has the bits of a full mini-batch.

@@ -152,7 +152,7 @@ def _digest(data: bytes) -> None:
     except BundleError as error:
         _told(error)
         return
-    for name in needed(read):
+    for name in [*needed(read, "tensorflow"), *needed(read, "litert")]:
         _hold(
             bool(name) and not name.startswith("/") and ".." not in name.split("/"),
             "files stay in the bundle",

@@ -23,6 +23,6 @@ def test_a_broken_promise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "dead_letter_of_record", lambda *_: b'{"index":0}\n')
     with pytest.raises(ValueError, match="is no dead letter"):
         targets.items_jsonl(b"\xff{}\n")
-    monkeypatch.setattr(targets, "needed", lambda _: ["../x"])
+    monkeypatch.setattr(targets, "needed", lambda *_: ["../x"])
     with pytest.raises(AssertionError, match="files stay in the bundle"):
         targets.digest((FOLDER / "seeds/digest/bundle.json").read_bytes())

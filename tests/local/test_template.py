@@ -83,7 +83,15 @@ def test_the_shipped_stack_has_the_names_that_cloudformation_would_give() -> Non
     assert stack.rules["UploadRule"].targets == (machine,)
     assert stack.schedules == {}
     assert stack.state_machine_arn == machine
-    assert stack.outputs == {**stack.buckets, "StateMachineArn": machine, "DeadLetterQueueUrl": queue}
+    assert (
+        stack.outputs.items()
+        > {
+            **stack.buckets,
+            "StateMachineArn": machine,
+            "DeadLetterQueueUrl": queue,
+            "PredictBatchLiteRTFunctionName": "fanwise-PredictBatchLiteRTFunction",
+        }.items()
+    )
     arns = {f"{logical_id}Arn": function.arn for logical_id, function in stack.functions.items()}
     assert stack.substitutions == {
         **arns,
@@ -114,6 +122,7 @@ def test_a_zip_function_runs_its_handler_with_its_layers(copy: Path) -> None:
             "FANWISE_RESULTS_BUCKET": "fanwise-results-123456789012-us-east-1",
             "FANWISE_PREDICT_BATCH_TIMEOUT_S": "120",
             "FANWISE_PREDICT_BATCH_MEMORY_MB": "1769",
+            "POWERTOOLS_SERVICE_NAME": "fanwise-HandleFailure",
         },
         memory_mb=512,
         timeout_s=30,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanwise.errors import BundleError, ModelError, StoreUnavailable
-from fanwise.model.bundle import BundleFile, Digest, digest_of, fetch, needed, read_digest, resolve, sha256_of
+from fanwise.model.bundle import (
+    BundleFile,
+    Conversion,
+    Digest,
+    digest_of,
+    fetch,
+    needed,
+    read_digest,
+    resolve,
+    sha256_of,
+)
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.records import ModelRef
 from fanwise.storage import Body, FolderBackend, Storage
@@ -28,7 +39,12 @@ FILES = {
 
 
 def publish(
-    bucket: Path, name: str, files: dict[str, bytes], *, runtimes: tuple[str, ...] = ("tensorflow",)
+    bucket: Path,
+    name: str,
+    files: dict[str, bytes],
+    *,
+    runtimes: tuple[str, ...] = ("tensorflow",),
+    conversion: Conversion | None = None,
 ) -> Path:
     folder = bucket / "models" / name
     folder.mkdir(parents=True)
@@ -42,6 +58,7 @@ def publish(
         runtimes=runtimes,  # type: ignore[arg-type]
         signature=SIGNATURE,
         prepared_by="a test",
+        conversion=conversion,
     )
     (folder / "digest.json").write_bytes(msgspec.json.encode(digest))
     return folder
@@ -116,6 +133,19 @@ def test_a_runtime_that_the_bundle_is_not_made_for(bucket: Path, storage: Storag
         resolve(storage, "m", "digits@1", "litert")
     publish(bucket, "both/1", FILES, runtimes=("litert", "tensorflow"))
     assert resolve(storage, "m", "both@1").runtime == "litert"
+    assert resolve(storage, "m", "both@1", offered=("tensorflow",)).runtime == "tensorflow"
+
+
+def test_why_a_bundle_is_not_made_for_litert_is_said(bucket: Path, storage: Storage) -> None:
+    why = Conversion(rows=8, difference=0.5, refused="converted, its outputs differ by 0.5")
+    publish(bucket, "plain/1", FILES, conversion=why)
+    says = "it is for tensorflow (not for litert: converted, its outputs differ by 0.5)"
+    with pytest.raises(BundleError, match=re.escape(says)):
+        resolve(storage, "m", "plain@1", "litert")
+    with pytest.raises(
+        BundleError, match=re.escape(says.removeprefix("it ")) + ", and this stack runs litert"
+    ):
+        resolve(storage, "m", "plain@1", offered=("litert",))
 
 
 def test_a_contract_that_was_changed_is_not_read(bucket: Path, storage: Storage) -> None:
@@ -129,7 +159,7 @@ def test_a_contract_that_was_changed_is_not_read(bucket: Path, storage: Storage)
 
 def test_the_files_that_run_it_are_fetched_once(storage: Storage, ref: ModelRef, tmp_path: Path) -> None:
     folder = fetch(storage, ref, tmp_path / "models")
-    assert folder == tmp_path / "models" / ref.digest.removeprefix("sha256:")
+    assert folder == tmp_path / "models" / f"{ref.digest.removeprefix('sha256:')}-tensorflow"
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert found.keys() == {"digest.json", "model.json", "frozen/saved_model.pb"}  # the SavedModel is not run
     assert found["frozen/saved_model.pb"] == b"frozen"
@@ -153,7 +183,24 @@ def test_what_runs_where_nothing_is_frozen() -> None:
     digest = Digest(
         digest=digest_of(hashes), files=files, runtimes=("tensorflow",), signature=SIGNATURE, prepared_by=""
     )
-    assert needed(digest) == ["labels.txt", "saved_model/saved_model.pb"]
+    assert needed(digest, "tensorflow") == ["labels.txt", "saved_model/saved_model.pb"]
+
+
+def test_a_runtime_gets_the_files_that_it_runs_and_not_the_others(
+    bucket: Path, storage: Storage, tmp_path: Path
+) -> None:
+    files = FILES | {"model.tflite": b"lite", "model.keras": b"keras", "labels.txt": b"a\nb\n"}
+    publish(bucket, "both/1", files, runtimes=("litert", "tensorflow"))
+    runs = {"litert": "model.tflite", "tensorflow": "frozen/saved_model.pb"}
+    for runtime, model in runs.items():
+        ref = resolve(storage, "m", "both@1", runtime)  # type: ignore[arg-type]
+        folder = fetch(storage, ref, tmp_path / "models")
+        found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert found == {"digest.json", "labels.txt", "model.json", model}
+    before = storage.requests()
+    for runtime in runs:  # neither took the other's place
+        fetch(storage, resolve(storage, "m", "both@1", runtime), tmp_path / "models")  # type: ignore[arg-type]
+    assert storage.requests().gets - before.gets == 2 * 2  # digest.json and model.json, to resolve
 
 
 @pytest.mark.parametrize(

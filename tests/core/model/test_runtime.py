@@ -12,9 +12,9 @@ from fanwise.model.runtime import import_runtime, threads
 
 def test_a_runtime_that_is_not_there_is_named() -> None:
     with pytest.raises(
-        ModelError, match="runtime 'litert' is not in this version of fanwise; known: tensorflow"
+        ModelError, match="runtime 'onnx' is not in this version of fanwise; known: litert, tensorflow"
     ):
-        import_runtime("litert")
+        import_runtime("onnx")
 
 
 @pytest.mark.parametrize(("memory_mb", "vcpus"), [(128, 1), (1769, 1), (2600, 1), (3538, 2), (10_240, 6)])
@@ -49,6 +49,17 @@ with runtime._without_noise():
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "something of use\n"
+
+
+def test_litert_is_imported_alone() -> None:
+    code = """
+import sys
+from fanwise.model.runtime import import_runtime
+import_runtime("litert")
+print([name for name in ("tensorflow", "keras", "jax", "google.protobuf", "PIL", "boto3") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_what_plans_a_job_imports_neither_numpy_nor_tensorflow_nor_pillow() -> None:

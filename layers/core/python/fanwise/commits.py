@@ -6,7 +6,7 @@ leaves without a commit are what is left to do. Coverage holds by construction: 
 its entry's, so those of the walk add up to the plan's (docs/adr/0004-rounds-and-commits.md).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,14 +34,22 @@ def work_key(round_: int) -> str:
     return f"work/{round_}.jsonl"
 
 
-def decide(storage: Storage, home: str, commit: Commit) -> Commit:
+def unheard(commit: Commit) -> None:
+    """For who decides an entry where nobody wants to hear of it."""
+
+
+def decide(
+    storage: Storage, home: str, commit: Commit, committed: Callable[[Commit], None] = unheard
+) -> Commit:
     """Write the commit of an entry, unless it is decided already; answers with the one that counts.
 
     `commit.invocation.request_id` makes it unique to its writer, so that an answer that got lost is not taken
-    for a rival. `home` ends with a slash.
+    for a rival; `committed` is told of it if it is the one. `home` ends with a slash.
     """
-    winner = storage.create(home + commit_key(commit.entry), _encoder.encode(commit))
-    return _commit_decoder.decode(winner)
+    winner = _commit_decoder.decode(storage.create(home + commit_key(commit.entry), _encoder.encode(commit)))
+    if winner.invocation.request_id == commit.invocation.request_id:
+        committed(winner)
+    return winner
 
 
 def read_commit(storage: Storage, home: str, entry: str) -> Commit | None:

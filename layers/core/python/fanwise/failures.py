@@ -6,13 +6,13 @@ the commit there and goes by it. One poison among 256 stands alone after four ro
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from fanwise import limits
-from fanwise.commits import decide, read_commit, read_job
+from fanwise.commits import decide, read_commit, read_job, unheard
 from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
@@ -36,11 +36,18 @@ class FailedBatch(msgspec.Struct, frozen=True):
 
 
 def handle_failure(
-    event: Mapping[str, Any], storage: Storage, *, results_bucket: str, timeout_s: float, request_id: str
+    event: Mapping[str, Any],
+    storage: Storage,
+    *,
+    results_bucket: str,
+    timeout_s: float,
+    request_id: str,
+    committed: Callable[[Commit], None] = unheard,
 ) -> dict[str, Any]:
     """Decide an entry whose invocation died; answers like PredictBatch does.
 
-    `timeout_s` is PredictBatch's: what the death is billed to. Raises `StoreUnavailable`, `ItemsChanged`.
+    `timeout_s` is PredictBatch's: what the death is billed to. `committed` is told the commit, if this invocation
+    is the one that decides. Raises `StoreUnavailable`, `ItemsChanged`.
     """
     failed = msgspec.convert(event, FailedBatch)
     entry = failed.entry
@@ -49,7 +56,7 @@ def handle_failure(
     if commit is None:
         job = read_job(storage, home)
         invocation = Invocation(request_id=request_id, duration_ms=timeout_s * 1000)
-        commit = decide(storage, home, _commit_of(failed, job, storage, home, invocation))
+        commit = decide(storage, home, _commit_of(failed, job, storage, home, invocation), committed)
     return {
         "entry": entry.entry,
         "predicted": commit.predicted,

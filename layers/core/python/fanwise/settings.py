@@ -17,6 +17,8 @@ READABLE = "FANWISE_READABLE"
 RUNTIME = "FANWISE_RUNTIME"
 RUNTIMES = "FANWISE_RUNTIMES"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"
+SERVICE = "POWERTOOLS_SERVICE_NAME"
 
 
 class LambdaContext(Protocol):
@@ -80,6 +82,11 @@ def predict_batch_memory_mb() -> int:
 def function_memory_mb() -> int:
     """The memory size of the function this process runs, as Lambda tells it; 1,769 MB outside of one."""
     return int(os.environ.get(FUNCTION_MEMORY_MB, "1769"))
+
+
+def service() -> str:
+    """What this function is called in logs and metrics; by default its name, as Lambda tells it."""
+    return os.environ.get(SERVICE) or os.environ.get(FUNCTION_NAME) or "fanwise"
 
 
 def mounts() -> dict[str, Mount]:

@@ -9,11 +9,11 @@ not match. No numpy and no TensorFlow here.
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -25,9 +25,10 @@ from fanwise.storage import Storage
 
 MODEL_PREFIX = "models/"
 DIGEST_FILE, CONTRACT_FILE, PROFILE_FILE = "digest.json", "model.json", "profile.json"
-FROZEN, SAVED_MODEL, KERAS_FILE = "frozen", "saved_model", "model.keras"
+FROZEN, SAVED_MODEL, KERAS_FILE, LITE_FILE = "frozen", "saved_model", "model.keras", "model.tflite"
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 MAX_NAMED = 10  # models that a message lists
+MAX_REFUSED_CHARACTERS = 300
 _RENAMES = 10  # tries to put a fetched bundle into its place, against others who do the same
 
 
@@ -38,14 +39,31 @@ class BundleFile(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Digest(msgspec.Struct, frozen=True, kw_only=True):
-    """digest.json: what a bundle consists of, and what one needs to know of it without its runtime."""
+class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a model that was converted to LiteRT compares with itself in TensorFlow, over `rows` sample items.
+
+    `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
+    that is more. `refused` says why the bundle is not for LiteRT, where it is not.
+    """
+
+    rows: int = 0
+    difference: float | None = None
+    refused: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
+
+
+class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """digest.json: what a bundle consists of, and what one needs to know of it without its runtime.
+
+    `runtimes` are those that the bundle is made for, the best first; `conversion` is how it came to LiteRT, or did
+    not.
+    """
 
     digest: str
     files: Mapping[str, BundleFile]
     runtimes: tuple[Runtime, ...]
     signature: Signature
     prepared_by: str
+    conversion: Conversion | None = None
 
 
 def digest_of(files: Mapping[str, str]) -> str:
@@ -102,35 +120,36 @@ def resolve(
             f"model {model!r} is not published in {model_bucket}{_published(storage, model_bucket, name)}"
         ) from error
     digest = read_digest(text, f"{uri}/{DIGEST_FILE}")
-    chosen = _runtime(model, digest.runtimes, runtime, offered)
+    chosen = _runtime(model, digest, runtime, offered)
     kinds = _contract(storage, uri, digest).kinds(digest.signature.inputs)
     return ModelRef(name=name, version=version, digest=digest.digest, uri=uri, runtime=chosen, kinds=kinds)
 
 
-def _runtime(model: str, made_for: Sequence[Runtime], asked: str, offered: Collection[str]) -> Runtime:
+def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -> Runtime:
     """What a model runs on; raises `BundleError` where nothing fits."""
-    names = ", ".join(made_for) or "none"
-    able = [runtime for runtime in made_for if asked in ("auto", runtime)]
+    refused = digest.conversion.refused if digest.conversion else None
+    names = (", ".join(digest.runtimes) or "none") + (f" (not for litert: {refused})" if refused else "")
+    able = [runtime for runtime in digest.runtimes if asked in ("auto", runtime)]
     if not able:
         raise BundleError(f"model {model!r} is not made for runtime {asked!r}; it is for {names}")
     for runtime in able:
         if runtime in offered:
             return runtime
     raise BundleError(
-        f"model {model!r} is for runtime {names}, and this stack runs {', '.join(offered)};"
+        f"model {model!r} is for {names}, and this stack runs {', '.join(offered)};"
         f" publish it for that, or deploy the stack with PredictBatchImageUri, the image with TensorFlow"
     )
 
 
 def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:
-    """Put the files that run the bundle into a folder below `folder`, by digest, and answer with it.
+    """Put the files that run the bundle into a folder below `folder`, by digest and runtime, and answer with it.
 
     What is already there is verified before it is used: /tmp outlives the process that died while it wrote.
     Several processes may fetch at once. Raises `ModelError` for a file that is missing, or is not what was
     published.
     """
-    target = folder / ref.digest.removeprefix("sha256:")
-    if _is_whole(target, ref.digest):
+    target = folder / f"{ref.digest.removeprefix('sha256:')}-{ref.runtime}"
+    if _is_whole(target, ref):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
@@ -140,7 +159,7 @@ def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:
             try:
                 os.rename(made, target)
             except OSError:  # something is there: what another made, or what one left that died
-                if _is_whole(target, ref.digest):
+                if _is_whole(target, ref):
                     return target
                 if attempt == _RENAMES - 1:
                     raise
@@ -168,11 +187,15 @@ def damaged(folder: Path, digest: Digest, names: Iterable[str]) -> str | None:
     return None
 
 
-def needed(digest: Digest) -> list[str]:
-    """The files that run a bundle: not those that the ones it runs were made from."""
-    frozen = any(name.startswith(FROZEN + "/") for name in digest.files)
-    made_from = (KERAS_FILE, SAVED_MODEL + "/") if frozen else (KERAS_FILE,)
-    return [name for name in sorted(digest.files) if not name.startswith(made_from)]
+def needed(digest: Digest, runtime: Runtime) -> list[str]:
+    """The files that run a bundle: not another runtime's, nor those that the ones it runs were made from."""
+    unused = [KERAS_FILE]
+    if runtime == "litert":
+        unused += [FROZEN + "/", SAVED_MODEL + "/"]
+    else:
+        frozen = any(name.startswith(FROZEN + "/") for name in digest.files)
+        unused += [LITE_FILE, SAVED_MODEL + "/"] if frozen else [LITE_FILE]
+    return [name for name in sorted(digest.files) if not name.startswith(tuple(unused))]
 
 
 def _contract(storage: Storage, uri: str, digest: Digest) -> Contract:
@@ -203,16 +226,18 @@ def _published(storage: Storage, model_bucket: str, name: str) -> str:
     return f"; there is {listed}" if listed else "; it holds no models"
 
 
-def _is_whole(target: Path, wanted: str) -> bool:
+def _is_whole(target: Path, ref: ModelRef) -> bool:
     try:
         digest = read_digest((target / DIGEST_FILE).read_bytes(), DIGEST_FILE)
     except (OSError, BundleError):
         return False
-    names = needed(digest)
+    names = needed(digest, ref.runtime)
     there = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
     # Nothing else: a model.json that nobody published would be read.
     return (
-        digest.digest == wanted and there == {*names, DIGEST_FILE} and damaged(target, digest, names) is None
+        digest.digest == ref.digest
+        and there == {*names, DIGEST_FILE}
+        and damaged(target, digest, names) is None
     )
 
 
@@ -227,13 +252,14 @@ def _download(storage: Storage, ref: ModelRef, target: Path) -> None:
             raise ModelError(
                 f"{where}: the bundle is {digest.digest}, the job was planned with {ref.digest}; {remedy}"
             )
-        for name in needed(digest):
+        names = needed(digest, ref.runtime)
+        for name in names:
             _download_file(storage, f"{ref.uri}/{name}", target / name)
     except (BundleError, FileNotFoundError, PermissionError) as error:
         raise ModelError(str(error)) from error
     except ItemsChanged as error:
         raise ModelError(f"{ref.uri}: a file changed while it was read; {remedy}") from error
-    wrong = damaged(target, digest, needed(digest))
+    wrong = damaged(target, digest, names)
     if wrong is not None:
         raise ModelError(f"{ref.uri}/{wrong}: not the file that was published (its sha256 differs); {remedy}")
     (target / DIGEST_FILE).write_bytes(text)

@@ -20,7 +20,7 @@ from fanwise.errors import ModelError
 from fanwise.limits import VCPU_MB
 from fanwise.model.signature import TensorSpec
 
-_MODULES = {"tensorflow": "fanwise.model.tensorflow_runtime"}
+_MODULES = {"litert": "fanwise.model.litert_runtime", "tensorflow": "fanwise.model.tensorflow_runtime"}
 _NOISE = (
     b"All log messages before absl::InitializeLog() is called are written to STDERR",
     b"oneDNN custom operations are on",
@@ -58,7 +58,8 @@ def threads(memory_mb: int) -> int:
 def import_runtime(name: str) -> Any:
     """Import a runtime's module, at an environment's init: TensorFlow takes 2.4 s. Raises `ModelError`.
 
-    Sets what has to be set before (oneDNN on, logging to errors) where the environment does not say otherwise.
+    Sets what TensorFlow has to be told before (oneDNN on, logging to errors), where the environment does not say
+    otherwise.
     """
     if name not in _MODULES:
         raise ModelError(f"runtime {name!r} is not in this version of fanwise; known: {', '.join(_MODULES)}")

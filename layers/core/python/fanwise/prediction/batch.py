@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from fanwise import limits
-from fanwise.commits import decide, read_commit
+from fanwise.commits import decide, read_commit, unheard
 from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable, UnreadableObject
 from fanwise.items.lines import (
     Record,
@@ -45,13 +45,17 @@ class BatchEvent(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Request:
-    """What Lambda says of this invocation. `started` is `time.monotonic()` when it began."""
+    """What Lambda says of this invocation. `started` is `time.monotonic()` when it began.
+
+    `committed` is told the commit, if this invocation is the one that decides.
+    """
 
     request_id: str
     started: float
     time_left_s: Callable[[], float]
     init_ms: float
     cold: bool
+    committed: Callable[[Commit], None] = unheard
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def _predict_and_commit(
         failures_by_error=dict(gathered.failures_by_error),
         rest=rest,
     )
-    return decide(storage, home, commit)
+    return decide(storage, home, commit, request.committed)
 
 
 def _gather(

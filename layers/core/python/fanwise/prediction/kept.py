@@ -19,7 +19,7 @@ class Kept:
         self._memory_mb = memory_mb
         self._home = ""
         self._job: Job | None = None
-        self._digest = ""
+        self._of: tuple[str, str] | None = None
         self._model: Model | None = None
 
     def job(self, home: str) -> Job:
@@ -29,9 +29,10 @@ class Kept:
         return self._job
 
     def model(self, ref: ModelRef) -> Model:
-        """The model of that digest, loaded and warm; raises `ModelError`."""
-        if self._model is None or self._digest != ref.digest:
-            self._model, self._digest = None, ""  # before the next one is loaded: both need not fit
+        """The model of that digest, loaded and warm on its runtime; raises `ModelError`."""
+        of = (ref.digest, ref.runtime)
+        if self._model is None or self._of != of:
+            self._model, self._of = None, None  # before the next one is loaded: both need not fit
             try:
                 folder = bundle.fetch(self._storage, ref, self._folder)
             except (BundleError, FileNotFoundError, PermissionError) as error:
@@ -42,5 +43,5 @@ class Kept:
                 raise ModelError(
                     f"there is no room for the model in {self._folder}: {error.strerror}"
                 ) from error
-            self._model, self._digest = load(folder, ref, memory_mb=self._memory_mb), ref.digest
+            self._model, self._of = load(folder, ref, memory_mb=self._memory_mb), of
         return self._model

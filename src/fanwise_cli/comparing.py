@@ -1,0 +1,78 @@
+"""Two forms of one model on the same sample items: what both have to answer before one may stand for the other.
+
+`freezing` and `converting` hold what they make against a `Reference`. The samples are made up from signature and
+contract; rows of the user's own would be as good.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanwise.model.arrays import numpy_dtype
+from fanwise.model.binding import Bound, row_shape
+from fanwise.model.contract import ImageInput, InputContract
+from fanwise.model.runtime import ComputeError, Runtime, Tensors
+from fanwise.model.signature import FLOATS, Signature, TensorSpec
+
+REJECTED = "it rejects made-up items, so the two could not be compared"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model's answers to `rows` sample items."""
+
+    signature: Signature
+    rows: int
+    samples: Tensors
+    answers: Tensors
+
+    @classmethod
+    def of(cls, runtime: Runtime, samples: Tensors, rows: int) -> Self | None:
+        """The answers of a loaded model; None where it rejects the samples."""
+        try:
+            answers = runtime.predict(samples)
+        except ComputeError:
+            return None
+        return cls(Signature(runtime.inputs, runtime.outputs), rows, samples, answers)
+
+
+def made_up(inputs: Mapping[str, TensorSpec], bound: Bound, rows: int) -> dict[str, NDArray[Any]]:
+    """Tensors of `rows` items, the same each time: noise in the range of images, numbers from 0 to 1, text."""
+    return {
+        name: _sample((rows, *row_shape(bound.inputs[name], spec)), spec, bound.inputs[name])
+        for name, spec in inputs.items()
+    }
+
+
+def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
+    """The largest difference of two outputs, as a share of the largest value expected, or of 1 if that is more.
+
+    What is no float has to be equal, and so have shape, dtype, NaN and infinities: infinite where they are not.
+    """
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return float("inf")
+    if expected.dtype.kind != "f":
+        return 0.0 if np.array_equal(expected, found) else float("inf")
+    finite = np.isfinite(expected)
+    if not np.array_equal(expected[~finite], found[~finite], equal_nan=True):
+        return float("inf")
+    exact = expected[finite].astype(np.float64)
+    size = max(1.0, float(np.max(np.abs(exact), initial=0.0)))
+    largest = float(np.max(np.abs(exact - found[finite]), initial=0.0)) / size
+    return largest if np.isfinite(largest) else float("inf")
+
+
+def _sample(shape: tuple[int, ...], spec: TensorSpec, declared: InputContract) -> NDArray[Any]:
+    random = np.random.default_rng(0)
+    dtype = numpy_dtype(spec.dtype)
+    if spec.dtype == "string":
+        return np.full(shape, b"a sample of text", object)
+    if isinstance(declared, ImageInput):
+        low, high = declared.scale or (0, 255)
+        return (low + random.integers(0, 256, shape) * ((high - low) / 255)).astype(dtype)
+    if spec.dtype in FLOATS:
+        return random.random(shape).astype(dtype)
+    return random.integers(0, 2, shape).astype(dtype)
