@@ -112,7 +112,9 @@ def test_the_command_knows_boto3_only_where_a_stack_is_worked_with() -> None:
         ("fanwise.telemetry", ["boto3", "botocore.session", "aws_xray_sdk", "tensorflow", "numpy"]),
         ("fanwise_cli.main", ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "botocore", "numpy"]),
         ("fanwise_cli.stack.submit", ["tensorflow", "keras", "PIL", "boto3", "botocore"]),
-        ("fanwise_cli.run", ["fanwise_local.faults"]),  # without a fault plan
+        ("fanwise_cli.run", ["fanwise_local.faults", "moto", "boto3"]),  # without a fault plan
+        ("fanwise_cli.up", ["moto", "boto3", "tensorflow"]),
+        ("fanwise_local.doors.endpoint", ["moto", "boto3", "flask"]),  # before one is opened
         ("fanwise_local.bootstrap", ["fanwise_local.faults", "aiohttp"]),
     ],
 )

@@ -253,6 +253,45 @@ def verify(
     return work
 
 
+@app.command()
+def up(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Of 127.0.0.1; 0 is any free one.")
+    ] = 0,
+    stack: Annotated[str, typer.Option("--stack", help="The stack's name.")] = "fanwise",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", help="KEY=VALUE: a parameter of template.yaml.")
+    ] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option("--model", help="A model to publish, in any form `run` takes.")
+    ] = None,
+    environments: Annotated[int | None, _ENVIRONMENTS] = None,
+    logs: Annotated[
+        Path | None, typer.Option("--logs", help="A folder for logs, which are gone at the end without it.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the endpoint and the stack's outputs as JSON on stdout.")
+    ] = False,
+) -> Work:
+    """Run the deployed stack on this machine, for the AWS CLI and SDKs, until it is interrupted."""
+
+    def work() -> int:
+        from fanwise_cli.up import UpOptions, up  # noqa: PLC0415 - as above
+
+        options = UpOptions(
+            port=port,
+            stack=stack,
+            parameters=parameter or (),
+            models=model or (),
+            environments=environments,
+            logs=logs,
+            as_json=as_json,
+        )
+        return up(options, console=for_people())
+
+    return work
+
+
 stack_commands.register(app)
 
 

@@ -102,12 +102,14 @@ class JobProgress(Observer):
         quiet: bool,
         ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,
+        label: Callable[[], str] = str,
     ) -> None:
-        """`clock` gives seconds."""
+        """`clock` gives seconds; `label` what plain lines begin with, where there are several jobs."""
         self._console = console
         self._quiet = quiet
         self._ledger = ledger
         self._clock = clock
+        self.label = label
         self.total = 0
         self.done = 0
         self.dead_lettered: int | None = 0
@@ -204,7 +206,7 @@ class JobProgress(Observer):
             self._console.tell(self._line())
 
     def _line(self) -> str:
-        parts = [self.phase]
+        parts = [self.label(), self.phase]
         if self.total:
             parts.append(f"{self.done:,}/{counted(self.total, 'item')}")
         if self.rate:
