@@ -151,7 +151,7 @@ def _faults(options: RunOptions, stack: Stack) -> "FaultPlan | None":
     from fanwise_local.faults.plan import read_plan, state_name  # noqa: PLC0415 - nobody pays for it else
 
     plan = read_plan(options.faults)
-    plan.check_functions([state_name(logical_id) for logical_id in stack.functions], str(options.faults))
+    plan.check_functions({state_name(logical_id) for logical_id in stack.functions}, str(options.faults))
     return plan
 
 
