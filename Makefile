@@ -6,7 +6,7 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-sfn-local lint format types check check-template check-build fuzz bench chaos wheel lock clean tools
+.PHONY: help setup demo test test-sfn-local lint format types check check-template check-build fuzz bench chaos wheel lock clean tools aws-cli
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,12 @@ setup: ## Install everything into .venv, as locked; at once, and without network
 demo: setup ## Train a small model and run the whole pipeline over held-out scans, on this machine
 	@$(BIN)/fanwise demo
 
-test: setup ## Run the tests
+test: setup aws-cli ## Run the tests
 	$(BIN)/python -m pytest
+
+# What tests/cli/test_up.py drives `fanwise up` with; its botocore is not ours.
+aws-cli: setup
+	@scripts/environment.sh tool awscli
 
 test-sfn-local: setup ## Run the state machine's test cases in AWS's Step Functions Local (Docker)
 	@PYTHONPATH=tests $(BIN)/python -m sfn_local
@@ -90,6 +94,7 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/bootstrap.txt requirements/bootstrap.in
 	$(COMPILE) --output-file requirements/sam.txt requirements/sam.in
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
+	$(COMPILE) --output-file requirements/awscli.txt requirements/awscli.in
 	$(COMPILE) --output-file requirements/checkov.txt requirements/checkov.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/image.txt requirements/image.in

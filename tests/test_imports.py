@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fanwise
+import fanwise_cli
 
 PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}
@@ -90,6 +91,13 @@ def test_heavy_libraries_have_one_door() -> None:
             assert path.name in doors[library], path
 
 
+def test_the_command_knows_boto3_only_where_a_stack_is_worked_with() -> None:
+    cli = Path(fanwise_cli.__file__).parent
+    for path in cli.rglob("*.py"):
+        if path.parent != cli / "stack":
+            assert not {name.split(".")[0] for name in imported_by(path)} & {"boto3", "botocore"}, path
+
+
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
@@ -102,8 +110,11 @@ def test_heavy_libraries_have_one_door() -> None:
         ),
         ("fanwise.model.litert_runtime", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
         ("fanwise.telemetry", ["boto3", "botocore.session", "aws_xray_sdk", "tensorflow", "numpy"]),
-        ("fanwise_cli.main", ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "numpy"]),
-        ("fanwise_cli.run", ["fanwise_local.faults"]),  # without a fault plan
+        ("fanwise_cli.main", ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "botocore", "numpy"]),
+        ("fanwise_cli.stack.submit", ["tensorflow", "keras", "PIL", "boto3", "botocore"]),
+        ("fanwise_cli.run", ["fanwise_local.faults", "moto", "boto3"]),  # without a fault plan
+        ("fanwise_cli.up", ["moto", "boto3", "tensorflow"]),
+        ("fanwise_local.doors.endpoint", ["moto", "boto3", "flask"]),  # before one is opened
         ("fanwise_local.bootstrap", ["fanwise_local.faults", "aiohttp"]),
     ],
 )

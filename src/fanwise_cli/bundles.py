@@ -84,7 +84,7 @@ def prepare(model: Path, cache: Path) -> PreparedBundle:
         made = _taken(source, cache) if source.prepared else _made(source, cache)
         _write_whole(record, msgspec.json.encode(made))
     path = model.resolve()
-    name = source.contract.name or _safe_name(path.stem if path.is_file() else path.name)
+    name = source.contract.name or safe_name(path.stem if path.is_file() else path.name)
     version = made.digest.removeprefix("sha256:")[:VERSION_DIGITS]
     return PreparedBundle(_folder(cache, made.digest), made.digest, name, version, made.notes)
 
@@ -96,13 +96,8 @@ def publish(
 
     A version is written once: the same digest again is fine, another one raises `BundleError`.
     """
-    name, version = name or prepared.name, version or prepared.version
-    for what, value in (("name", name), ("version", version)):
-        if not NAME.fullmatch(value):
-            raise BundleError(
-                f"{value!r} cannot be a model's {what}; use letters, digits, '.', '_' and '-', up to 100"
-            )
-    target = models_bucket_folder / MODEL_PREFIX / name / version
+    reference = reference_of(prepared, name, version)
+    target = models_bucket_folder / MODEL_PREFIX / reference.replace("@", "/")
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=models_bucket_folder) as temporary:
@@ -110,12 +105,28 @@ def publish(
             shutil.copytree(prepared.folder, copy, copy_function=_link_or_copy)
             _rename(copy, target)
     there = read_digest((target / DIGEST_FILE).read_bytes(), str(target / DIGEST_FILE))
+    check_same(reference, there, prepared)
+    return reference
+
+
+def reference_of(prepared: PreparedBundle, name: str | None = None, version: str | None = None) -> str:
+    """`name@version`, the bundle's own where nothing is said. Raises `BundleError` for what cannot be either."""
+    name, version = name or prepared.name, version or prepared.version
+    for what, value in (("name", name), ("version", version)):
+        if not NAME.fullmatch(value):
+            raise BundleError(
+                f"{value!r} cannot be a model's {what}; use letters, digits, '.', '_' and '-', up to 100"
+            )
+    return f"{name}@{version}"
+
+
+def check_same(reference: str, there: Digest, prepared: PreparedBundle) -> None:
+    """Raises `BundleError` where another bundle is published under that name and version."""
     if there.digest != prepared.digest:
         raise BundleError(
-            f"model {name}@{version} is published with {there.digest}, and this bundle is {prepared.digest};"
+            f"model {reference} is published with {there.digest}, and this bundle is {prepared.digest};"
             f" a version is written once: choose another"
         )
-    return f"{name}@{version}"
 
 
 def _folder(cache: Path, digest: str) -> Path:
@@ -237,6 +248,6 @@ def _write_whole(path: Path, text: bytes) -> None:
     os.replace(file.name, path)
 
 
-def _safe_name(stem: str) -> str:
+def safe_name(stem: str) -> str:
     """A name out of a file's: what a name may not hold becomes a hyphen."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"

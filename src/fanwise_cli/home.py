@@ -19,11 +19,11 @@ from typing import Any
 import msgspec
 
 from fanwise.errors import InputError
-from fanwise.records import Part
+from fanwise.storage import FolderBackend, Storage
+from fanwise_cli.collecting import RESULTS, collect, write_whole
 
 INNER, REPLAYS = ".fanwise", "replays"
 _HOME_FILE, _LOCK_FILE = "home.json", "lock"
-_RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 
 
 class HeldJob(msgspec.Struct, frozen=True):
@@ -98,7 +98,7 @@ class JobHome:
         """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""
         before = self.job()
         # First: results beside a home.json that names another run would be taken for its own.
-        for name in _RESULTS:
+        for name in RESULTS:
             (self.out / name).unlink(missing_ok=True)
         self.write(job)
         if before is not None and before.job_id != job.job_id:
@@ -109,7 +109,7 @@ class JobHome:
 
     def write(self, job: HeldJob) -> None:
         """Write home.json, and nothing else."""
-        _write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
+        write_whole(self.work_dir / _HOME_FILE, msgspec.json.encode(job))
 
     def replay_folder(self, number: int) -> Path:
         """Where the results of replay `number`, from 1, are brought."""
@@ -125,7 +125,7 @@ class JobHome:
 
     def summary(self, job: HeldJob) -> dict[str, Any] | None:
         """OUT/summary.json, if it is this job's and all its results are there."""
-        if not all((self.out / name).exists() for name in _RESULTS):
+        if not all((self.out / name).exists() for name in RESULTS):
             return None
         try:
             summary = json.loads((self.out / "summary.json").read_bytes())
@@ -138,16 +138,8 @@ class JobHome:
 
         They go to OUT, or to `to`.
         """
-        to = to or self.out
-        to.mkdir(parents=True, exist_ok=True)
-        parts = msgspec.json.Decoder(Part).decode_lines((job_folder / "parts.jsonl").read_bytes())
-        for folder in ("predictions", "failures"):
-            keys = [part.key for part in parts if part.key.startswith(f"{folder}/")]
-            _concatenate([job_folder / key for key in keys], to / f"{folder}.jsonl")
-        body = (job_folder / "summary.json").read_bytes()
-        _write_whole(to / "summary.json", body)
-        summary: dict[str, Any] = json.loads(body)
-        return summary
+        job = Storage({"job": FolderBackend(job_folder, writable=False)}, s3=False)
+        return collect(job, "s3://job/", to or self.out)
 
 
 def find_job(job: str, below: Path) -> tuple[JobHome, HeldJob]:
@@ -185,29 +177,3 @@ def _is_ours(lock: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(lock), path.stat())
     except (BlockingIOError, FileNotFoundError):
         return False
-
-
-def _concatenate(parts: list[Path], to: Path) -> None:
-    with _whole(to) as temporary, temporary.open("wb") as file:
-        for part in parts:
-            with part.open("rb") as source:
-                shutil.copyfileobj(source, file, 1024 * 1024)
-
-
-def _write_whole(path: Path, body: bytes) -> None:
-    with _whole(path) as temporary:
-        temporary.write_bytes(body)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write, which takes its place when it is complete."""
-    temporary = path.with_name(f".{path.name}.writing")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a write does not say where the disk is full
-        raise

@@ -5,7 +5,7 @@ stops it is said in one line.
 """
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +17,9 @@ import fanwise
 from fanwise.errors import DISK_FULL, FanwiseError, InputError
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.settings import DEBUG, debug
+from fanwise_cli.stack import commands as stack_commands
+from fanwise_cli.stack.options import Endpoint, OnStack, Profile, Region, Work, connected
 from fanwise_cli.terminal import accept_any_text, for_people, say
-
-Work = Callable[[], int]  # what a command asks for; answers the exit code
 
 app = typer.Typer(
     name="fanwise",
@@ -125,12 +125,23 @@ def resume(
     job: Annotated[str, _JOB],
     max_concurrency: Annotated[int | None, _CONCURRENCY] = None,
     environments: Annotated[int | None, _ENVIRONMENTS] = None,
+    stack: OnStack = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
     as_json: Annotated[bool, _JSON] = False,
     quiet: Annotated[bool, _QUIET] = False,
 ) -> Work:
     """Go on with a job: what has no commit is tried, and nothing else."""
 
     def work() -> int:
+        if stack is not None:
+            from fanwise_cli.stack import control  # noqa: PLC0415 - as above
+
+            with connected(stack, region, profile, endpoint_url) as at:
+                going_on_there = control.resume(job, at, max_concurrency=max_concurrency)
+                return stack_commands.follow(going_on_there, at, for_people(), as_json=as_json, quiet=quiet)
+        _refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli import going_on  # noqa: PLC0415 - as above
         from fanwise_cli.preparation import HowToRun  # noqa: PLC0415 - as above
 
@@ -151,12 +162,31 @@ def replay(
     ] = None,
     max_concurrency: Annotated[int | None, _CONCURRENCY] = None,
     environments: Annotated[int | None, _ENVIRONMENTS] = None,
+    stack: OnStack = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
     as_json: Annotated[bool, _JSON] = False,
     quiet: Annotated[bool, _QUIET] = False,
 ) -> Work:
     """Try the dead letters of a job again, as a job of their own; results go to JOB/replays/1, 2 and so on."""
 
     def work() -> int:
+        if stack is not None:
+            from fanwise_cli.stack import control  # noqa: PLC0415 - as above
+
+            with connected(stack, region, profile, endpoint_url) as at:
+                replayed = control.replay(
+                    job,
+                    at,
+                    for_people(),
+                    model=model,
+                    batch_size=batch_size,
+                    max_concurrency=max_concurrency,
+                    quiet=quiet,
+                )
+                return stack_commands.follow(replayed, at, for_people(), as_json=as_json, quiet=quiet)
+        _refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli import going_on  # noqa: PLC0415 - as above
         from fanwise_cli.preparation import HowToRun  # noqa: PLC0415 - as above
 
@@ -199,6 +229,10 @@ def verify(
         list[str] | None,
         typer.Option("--root", help="DIR or NAME=DIR: where a folder that the run read is now."),
     ] = None,
+    stack: OnStack = None,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the account, and nothing else, on stdout.")
     ] = False,
@@ -206,11 +240,65 @@ def verify(
     """Read every line of a job, and prove that every item is accounted for, once."""
 
     def work() -> int:
+        if stack is not None:
+            from fanwise_cli.stack import control  # noqa: PLC0415 - as above
+
+            with connected(stack, region, profile, endpoint_url) as at:
+                return control.verify(job, at, for_people(), as_json=as_json)
+        _refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli.verify import VerifyOptions, verify  # noqa: PLC0415 - as above
 
         return verify(VerifyOptions(job, root or (), as_json), console=for_people())
 
     return work
+
+
+@app.command()
+def up(
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Of 127.0.0.1; 0 is any free one.")
+    ] = 0,
+    stack: Annotated[str, typer.Option("--stack", help="The stack's name.")] = "fanwise",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", help="KEY=VALUE: a parameter of template.yaml.")
+    ] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option("--model", help="A model to publish, in any form `run` takes.")
+    ] = None,
+    environments: Annotated[int | None, _ENVIRONMENTS] = None,
+    logs: Annotated[
+        Path | None, typer.Option("--logs", help="A folder for logs, which are gone at the end without it.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the endpoint and the stack's outputs as JSON on stdout.")
+    ] = False,
+) -> Work:
+    """Run the deployed stack on this machine, for the AWS CLI and SDKs, until it is interrupted."""
+
+    def work() -> int:
+        from fanwise_cli.up import UpOptions, up  # noqa: PLC0415 - as above
+
+        options = UpOptions(
+            port=port,
+            stack=stack,
+            parameters=parameter or (),
+            models=model or (),
+            environments=environments,
+            logs=logs,
+            as_json=as_json,
+        )
+        return up(options, console=for_people())
+
+    return work
+
+
+stack_commands.register(app)
+
+
+def _refuse_stack_options(*said: str | None) -> None:
+    """Raises `InputError`: without --stack the job is looked for on this machine, and none of them would count."""
+    if any(said):
+        raise InputError("--region, --profile and --endpoint-url are of a stack's job; give --stack NAME too")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -250,7 +338,9 @@ def _ending(error: BaseException) -> tuple[int, str]:
             what = f"{error.filename}: {error.strerror}{remedy}" if error.filename else str(error)
             return EXIT_FAILED, what
         case KeyboardInterrupt():
-            return EXIT_INTERRUPTED, "interrupted before the job began; the same command begins anew"
+            return EXIT_INTERRUPTED, str(
+                error
+            ) or "interrupted before the job began; the same command begins anew"
     if debug():
         raise error
     defect = f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -32,7 +32,7 @@ from fanwise_local.template import Stack, read_stack, stack_root
 if TYPE_CHECKING:
     from fanwise_local.faults.plan import FaultPlan
 
-_BESIDE = "s3://beside/"  # what a relative name in a manifest is read against, to be a path again after it
+BESIDE = "s3://beside/"  # what a relative name in a manifest is read against, to be a path again after it
 _FLAGS = {
     "batch_size": "--batch-size",
     "max_concurrency": "--max-concurrency",
@@ -62,6 +62,21 @@ class HowToRun:
     environments: int | None = None
     as_json: bool = False
     quiet: bool = False
+
+
+class ManifestOptions(Protocol):
+    """The options that stand over a manifest's words; None where nothing was said."""
+
+    @property
+    def batch_size(self) -> str | None: ...
+    @property
+    def max_concurrency(self) -> int | None: ...
+    @property
+    def runtime(self) -> str | None: ...
+    @property
+    def tolerate(self) -> float | None: ...
+    @property
+    def name(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,7 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
         mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[folder], roots=options.roots)
         slash = "/" if items.is_dir() else ""
         uri = mounts.uri_of(items).rstrip("/") + slash
-        with _naming(uri, f"{asked.items}{slash}"):
+        with naming_items(uri, f"{asked.items}{slash}"):
             if items.is_file():
                 pin_items(mounts.storage(), uri)
             reference, notes = publish_model(asked.model, stack, mounts, console, quiet=options.how.quiet)
@@ -205,23 +220,21 @@ def _asked(options: RunOptions) -> _Asked:
     words: dict[str, Any] = {}
     items = path
     if path.is_file() and path.suffix.lower() == ".json":
-        given = read_manifest(path.read_bytes(), str(path), _BESIDE)
+        given = read_manifest(path.read_bytes(), str(path), BESIDE)
         words = msgspec.to_builtins(given)
-        items = _items_beside(path, given.items)
+        items = items_beside(path, given.items)
         model = model or _model_beside(path, given.model)
     if model is None:
         raise InputError(
             f"{path}: which model? give --model DIR (a bundle, a SavedModel folder, a .keras or a .tflite file)"
         )
     named = {"items": "items", "model": "model"}  # paths; `prepare` puts a URI and a reference in their place
-    over = _over(options)
-    for key, value in over.items():
-        read_manifest({**named, key: value}, _FLAGS[key], _BESIDE)
-    return _Asked(read_manifest({**words, **over, **named}, str(path), _BESIDE), model, items)
+    over = words_over(options)
+    return _Asked(read_manifest({**words, **over, **named}, str(path), BESIDE), model, items)
 
 
-def _over(options: RunOptions) -> dict[str, Any]:
-    """What the options say, by the manifest's keys."""
+def words_over(options: ManifestOptions) -> dict[str, Any]:
+    """What the options say, by the manifest's keys. Raises `ManifestError`, which names the option."""
     batch_size: str | int | None = options.batch_size
     if isinstance(batch_size, str) and batch_size.removeprefix("-").isdecimal():
         batch_size = int(batch_size)
@@ -232,15 +245,19 @@ def _over(options: RunOptions) -> dict[str, Any]:
         "tolerated_failure_percentage": options.tolerate,
         "name": options.name,
     }
-    return {key: value for key, value in said.items() if value is not None}
+    over = {key: value for key, value in said.items() if value is not None}
+    for key, value in over.items():
+        read_manifest({"items": "items", "model": "model", key: value}, _FLAGS[key], BESIDE)
+    return over
 
 
-def _items_beside(manifest: Path, items: str) -> Path:
-    if not items.startswith(_BESIDE):
+def items_beside(manifest: Path, items: str) -> Path:
+    """The path that a manifest's `items`, read against `BESIDE`, names on this machine. Raises `ManifestError`."""
+    if not items.startswith(BESIDE):
         raise ManifestError(
             f'{manifest}: "items" is {items}, which is not on this machine; name a file beside the manifest'
         )
-    path = manifest.parent / items.removeprefix(_BESIDE)
+    path = manifest.parent / items.removeprefix(BESIDE)
     if not path.exists():
         raise ManifestError(f'{manifest}: "items" names {path}, which does not exist; correct the name')
     return path
@@ -256,7 +273,7 @@ def _model_beside(manifest: Path, model: str) -> Path:
 
 
 @contextmanager
-def _naming(uri: str, items: str) -> Iterator[None]:
+def naming_items(uri: str, items: str) -> Iterator[None]:
     """Name the items in messages as the person did, not by the URI that stands for them."""
     try:
         yield

@@ -12,7 +12,7 @@ from rich.table import Column
 from rich.text import Text
 
 from fanwise.commits import read_job, walk
-from fanwise.records import job_prefix
+from fanwise.records import Job, job_prefix
 from fanwise.storage import Storage
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.states.executions import Execution
@@ -70,12 +70,24 @@ class Ledger:
         self._storage = storage
         self._bucket_uri = bucket_uri
 
+    def plan(self, job_id: str) -> Job:
+        """The plan."""
+        return read_job(self._storage, self._bucket_uri + job_prefix(job_id))
+
+    def has_plan(self, job_id: str) -> bool:
+        """Whether there is one: of an execution that died while it planned there is none."""
+        try:
+            self.plan(job_id)
+        except FileNotFoundError:
+            return False
+        return True
+
     def total(self, job_id: str) -> int:
         """Items in the plan."""
-        return read_job(self._storage, self._bucket_uri + job_prefix(job_id)).total
+        return self.plan(job_id).total
 
-    def dead_lettered(self, job_id: str) -> int:
-        """Dead letters in the commits that are there."""
+    def dead_lettered(self, job_id: str) -> int | None:
+        """Dead letters in the commits that are there; None where they are too many to count."""
         commits = walk(self._storage, self._bucket_uri + job_prefix(job_id)).commits
         return sum(commit.dead_lettered for commit in commits)
 
@@ -90,15 +102,17 @@ class JobProgress(Observer):
         quiet: bool,
         ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,
+        label: Callable[[], str] = str,
     ) -> None:
-        """`clock` gives seconds."""
+        """`clock` gives seconds; `label` what plain lines begin with, where there are several jobs."""
         self._console = console
         self._quiet = quiet
         self._ledger = ledger
         self._clock = clock
+        self.label = label
         self.total = 0
         self.done = 0
-        self.dead_lettered = 0
+        self.dead_lettered: int | None = 0
         self.phase = "planning"
         self._done_before = 0  # by a command that was interrupted
         self._first_started: float | None = None
@@ -124,6 +138,10 @@ class JobProgress(Observer):
             self._bar.stop()
 
     def state_entered(self, execution: Execution, state_name: str, state_input: Any) -> None:
+        """As an observer of an execution on this machine."""
+        self.entered(state_name, state_input)
+
+    def entered(self, state_name: str, state_input: Any) -> None:
         """Name the phase, and take the totals from what runs through the state machine."""
         if state_name == "PredictItems":
             self._round_begins(state_input)
@@ -146,12 +164,20 @@ class JobProgress(Observer):
         again = f" (round {rounds + 1})" if rounds else ""
         self._show(("predicting" if self.done > self._done_before else "loading the model") + again)
 
+    def counted_up_to(self, done: int, *, is_first: bool) -> None:
+        """So many items are done, as nearly as is known from afar; `is_first` is where the watching began."""
+        if is_first:
+            self._first_started, self._done_before = self._clock(), done
+        if done != self.done:
+            self.done, self._last_ended = done, self._clock()
+        self._show(self.phase.replace("loading the model", "predicting") if self.done else self.phase)
+
     def child_ended(self, map_run: MapRun, child: Child) -> None:
         """Count what the child's invocation committed."""
         output = child.output if isinstance(child.output, dict) else {}
         dead = output.get("dead_lettered", 0)
         self.done += output.get("predicted", 0) + dead
-        self.dead_lettered += dead
+        self.dead_lettered = (self.dead_lettered or 0) + dead
         self._last_ended = self._clock()
         self._show(self.phase.replace("loading the model", "predicting"))
 
@@ -180,7 +206,7 @@ class JobProgress(Observer):
             self._console.tell(self._line())
 
     def _line(self) -> str:
-        parts = [self.phase]
+        parts = [self.label(), self.phase]
         if self.total:
             parts.append(f"{self.done:,}/{counted(self.total, 'item')}")
         if self.rate:
@@ -221,6 +247,7 @@ def _columns(job: JobProgress, *, is_wide: bool) -> list[ProgressColumn]:
         _Words(lambda: f"{a_second(job.rate)}/s" if job.rate else "", "progress.data.speed"),
         left,
         _Words(
-            lambda: counted(job.dead_lettered, "dead letter"), lambda: "red" if job.dead_lettered else "dim"
+            lambda: "" if job.dead_lettered is None else counted(job.dead_lettered, "dead letter"),
+            lambda: "red" if job.dead_lettered else "dim",
         ),
     ]

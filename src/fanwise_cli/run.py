@@ -7,9 +7,7 @@ there already by the same way.
 
 import asyncio
 import json
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from fanwise.records import ExecutionRecord, execution_key
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
 from fanwise_cli.interruption import interruption
+from fanwise_cli.log_file import log_kept
 from fanwise_cli.preparation import HowToRun, Prepared, RunOptions, prepare
 from fanwise_cli.progress import JobProgress, Ledger, counted
 from fanwise_cli.summary import print_summary
@@ -75,7 +74,7 @@ def run_prepared(
         console, quiet=how.quiet, ledger=Ledger(prepared.results_bucket(), "s3://results/")
     )
     try:
-        with progress, _log_kept(home.work_dir / "logs"):
+        with progress, log_kept(home.work_dir / "logs"):
             execution = asyncio.run(_execute(how, home, prepared, progress))
         if execution.status != "ABORTED":
             return _finish(how, home, prepared, execution, console, further)
@@ -163,28 +162,3 @@ def tell_summary(
     elif not how.quiet:
         print_summary(for_results(), summary, results, extra=further(), home=home)
     return RunResult(EXIT_OF_STATUS[summary["status"]], summary)
-
-
-class _LogFile(logging.FileHandler):
-    """A log that cannot be written, on a full disk, is not worth a traceback."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # of opening it
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        pass
-
-
-@contextmanager
-def _log_kept(folder: Path) -> Iterator[None]:
-    """Write what libraries and the local cloud log into a file, beside the functions' own, not to the terminal."""
-    handler = _LogFile(folder / "fanwise.log", delay=True, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    folder.mkdir(parents=True, exist_ok=True)
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()

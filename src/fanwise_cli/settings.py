@@ -7,6 +7,8 @@ from fanwise.errors import InputError
 
 CACHE_DIR = "FANWISE_CACHE_DIR"
 DEBUG = "FANWISE_DEBUG"
+STACK = "FANWISE_STACK"
+DEFAULT_STACK = "fanwise"
 
 
 def cache_dir() -> Path:
@@ -26,3 +28,8 @@ def cache_dir() -> Path:
 def debug() -> bool:
     """Whether what nobody foresaw is shown with its traceback: FANWISE_DEBUG."""
     return bool(os.environ.get(DEBUG))
+
+
+def stack_name(flag: str | None) -> str:
+    """The stack that commands work on: the flag, else FANWISE_STACK, else `fanwise`."""
+    return flag or os.environ.get(STACK) or DEFAULT_STACK

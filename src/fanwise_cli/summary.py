@@ -11,7 +11,8 @@ from fanwise_cli.terminal import JobConsole
 
 MAX_ERRORS = 5  # kinds of dead letters that are listed
 
-_PATHS = ("results", "failures", "summary", "to go on", "to retry")  # the lines that a person copies from
+# The lines that a person copies from.
+_TO_COPY = ("results", "failures", "summary", "to go on", "to retry", "job", "execution", "console", "next")
 _MARK = {
     "SUCCEEDED": ("✔", "bold green"),
     "PARTIALLY_FAILED": ("!", "bold yellow"),
@@ -31,14 +32,24 @@ def print_summary(
 
     `home` is `out` unless it is said; `extra` are further lines, label → text.
     """
-    console.tell(_headline(summary), wrap=True)
+    lines = {**extra, **told_lines(summary), **_where(summary, out, shlex.quote(str(home or out)))}
+    print_verdict(console, summary, lines)
+
+
+def print_verdict(console: JobConsole, summary: dict[str, Any], lines: dict[str, str]) -> None:
+    """Print the verdict, and lines of label → text."""
+    console.tell(headline(summary), wrap=True)
     if summary["reason"]:
         console.tell("  " + " ".join(summary["reason"].split()), "red", wrap=True)
-    lines = {**extra, **_lines(summary, out, shlex.quote(str(home or out)))}
-    width = max(map(len, lines))
+    print_lines(console, lines)
+
+
+def print_lines(console: JobConsole, lines: dict[str, str]) -> None:
+    """Print lines of label → text, below each other; what a person copies from stays whole."""
+    width = max(map(len, lines), default=0)
     for label, value in lines.items():
         line = Text.assemble("  ", (label.ljust(width), "dim"), "  ", value)
-        console.tell(line, wrap=label not in _PATHS)
+        console.tell(line, wrap=label not in _TO_COPY)
 
 
 def lasted(seconds: float) -> str:
@@ -59,7 +70,8 @@ def dollars(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
-def _headline(summary: dict[str, Any]) -> Text:
+def headline(summary: dict[str, Any]) -> Text:
+    """The verdict in a line."""
     items, status = summary["items"], summary["status"]
     mark, style = _MARK[status]
     text = Text.assemble((f"{mark} {status}", style), "  ")
@@ -73,8 +85,9 @@ def _headline(summary: dict[str, Any]) -> Text:
     return text.append(f" in {lasted(summary['duration_s'])} ({a_second(summary['items_per_s'])} items/s)")
 
 
-def _lines(summary: dict[str, Any], out: Path, home: str) -> dict[str, str]:
-    items, model, cost = summary["items"], summary["model"], summary["cost_usd"]
+def told_lines(summary: dict[str, Any]) -> dict[str, str]:
+    """What became of the dead letters, and what the job took."""
+    model, cost = summary["model"], summary["cost_usd"]
     lines: dict[str, str] = {}
     if summary["failures"]:
         lines["dead letters"] = _errors(summary["failures"])
@@ -85,7 +98,13 @@ def _lines(summary: dict[str, Any], out: Path, home: str) -> dict[str, str]:
     lines["on Lambda"] = (
         f"{summary['billed_gb_s']:,.1f} GB-s, about {dollars(cost['total'])} at list price ({cost['prices']})"
     )
-    lines["results"] = str(out / "predictions.jsonl")
+    return lines
+
+
+def _where(summary: dict[str, Any], out: Path, home: str) -> dict[str, str]:
+    """Where the results are, and what to do about what is not."""
+    items = summary["items"]
+    lines = {"results": str(out / "predictions.jsonl")}
     if items["dead_lettered"]:
         lines["failures"] = f"{out / 'failures.jsonl'}, itself an items file"
     lines["summary"] = str(out / "summary.json")

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
@@ -61,6 +62,18 @@ def print_document(document: dict[str, Any]) -> None:
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
     try:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=plain) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout)
+
+
+def print_json_lines(lines: Iterable[bytes]) -> None:
+    """Lines of JSON on stdout, with their line ends, until nobody reads any more."""
+    if sys.stdout is None:
+        return
+    try:
+        for line in lines:
+            sys.stdout.write(line.decode("utf-8", "replace"))
         sys.stdout.flush()
     except BrokenPipeError:
         _to_nowhere(sys.stdout)

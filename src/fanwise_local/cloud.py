@@ -7,12 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from fanwise_local.buckets import Buckets
 from fanwise_local.clock import Clock
 from fanwise_local.event_bus import EventBus
 from fanwise_local.events import event_of_entry, execution_status_event
 from fanwise_local.function_process import BOOTSTRAP, FAULTY_BOOTSTRAP
 from fanwise_local.functions import FunctionService, default_environments
-from fanwise_local.mounts import Mounts
+from fanwise_local.outbox import FileOutbox, Outbox
 from fanwise_local.services import Functions, LocalServices
 from fanwise_local.states.definition import parse_definition
 from fanwise_local.states.executions import Execution, StateMachine
@@ -51,9 +52,10 @@ class Told(Observer):
 class LocalCloud:
     """A stack at work, from `async with` to its end; nothing is left running after it, however it is left.
 
-    `work_dir` is this cloud's alone: it gets logs, queues, events and, while it runs, the environments' /tmp.
-    `environments` bounds the processes of each function; by default as cores and memory allow. `faults` is what
-    shall go wrong; what did is kept in `work_dir`. Raises `DefinitionError`.
+    `work_dir` is this cloud's alone: it gets logs and, while it runs, the environments' /tmp; without an `outbox`
+    also queues and events. `mounts` are its buckets. `environments` bounds the processes of each function; by
+    default as cores and memory allow. `faults` is what shall go wrong; what did is kept in `work_dir`. Raises
+    `DefinitionError`.
     """
 
     def __init__(
@@ -61,12 +63,13 @@ class LocalCloud:
         stack: Stack,
         *,
         work_dir: Path,
-        mounts: Mounts,
+        mounts: Buckets,
         environments: int | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
         random: randoms.Random | None = None,
         faults: "FaultPlan | None" = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self.functions = FunctionService(
             stack.functions,
@@ -84,12 +87,13 @@ class LocalCloud:
                 self.functions, faults, kept=work_dir / "faults.jsonl"
             )
         clock = clock or Clock()
+        self.invoked = invoked
         self.event_bus = EventBus(stack.rules.values())
         self.services = LocalServices(
             invoked,
             mounts.storage(),
             queues=stack.queues,
-            work_dir=work_dir,
+            outbox=outbox or FileOutbox(work_dir),
             told=lambda entry, event_id: self.event_bus.put(event_of_entry(entry, event_id, clock.now())),
         )
         self.state_machine = StateMachine(

@@ -139,6 +139,10 @@ class FunctionService:
             raise UnknownFunctionError(function)
         return found
 
+    def all(self) -> list[Function]:
+        """Every function, in the template's order."""
+        return list(self._by_arn.values())
+
     async def invoke(self, function: str, payload: JSON, conditions: Conditions = ORDINARY) -> InvokeResult:
         """Run a function by name or ARN; deaths and errors of the function are in the result.
 

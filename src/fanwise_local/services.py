@@ -3,9 +3,7 @@
 import asyncio
 import hashlib
 import json
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -14,8 +12,9 @@ from fanwise.errors import DISK_FULL, LocationError, StoreFull, StoreUnavailable
 from fanwise.storage import Storage
 from fanwise_local.environment import InvokeResult
 from fanwise_local.functions import RequestTooLargeError, UnknownFunctionError
+from fanwise_local.outbox import Outbox
 from fanwise_local.states.errors import RUNTIME, StatesError
-from fanwise_local.states.payloads import JSON, encode, text
+from fanwise_local.states.payloads import JSON, text
 
 LAMBDA_INVOKE = "arn:aws:states:::lambda:invoke"
 SQS_SEND_MESSAGE = "arn:aws:states:::sqs:sendMessage"
@@ -33,10 +32,7 @@ class Functions(Protocol):
 
 
 class LocalServices:
-    """The services around the interpreter. Messages and events are kept as lines of files in `work_dir`.
-
-    `told` is given each entry of PutEvents that is taken, and its event's id.
-    """
+    """The services around the interpreter; `told` is given each entry of PutEvents that is taken, and its id."""
 
     def __init__(
         self,
@@ -44,13 +40,13 @@ class LocalServices:
         storage: Storage,
         *,
         queues: Mapping[str, str],
-        work_dir: Path,
+        outbox: Outbox,
         told: Callable[[Mapping[str, Any], str], None] = lambda entry, event_id: None,
     ) -> None:
         self._functions = functions
         self._storage = storage
         self._queue_urls = set(queues.values())
-        self._work_dir = work_dir
+        self._outbox = outbox
         self._told = told
         self._calls: dict[str, Callable[[dict[str, Any]], Awaitable[JSON]]] = {
             LAMBDA_INVOKE: self._invoke,
@@ -117,12 +113,10 @@ class LocalServices:
         message = body if isinstance(body, str) else text(body)
         if len(message.encode()) > MAX_MESSAGE_BYTES:
             raise StatesError(SQS_ERROR, f"MessageBody must be shorter than {MAX_MESSAGE_BYTES} bytes.")
-        message_id = str(uuid.uuid4())
-        self._append(
-            f"queues/{str(url).rpartition('/')[2]}.jsonl",
-            {"MessageId": message_id, "Body": message},
-            SQS_ERROR,
-        )
+        try:
+            message_id = await self._outbox.send_message(str(url), message)
+        except OSError as error:
+            raise StatesError(SQS_ERROR, _cause(error)) from error
         digest = hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
         return {"MessageId": message_id, "MD5OfMessageBody": digest}
 
@@ -136,8 +130,7 @@ class LocalServices:
         for entry in entries:
             refusal = _refusal(entry)
             if refusal is None:
-                event_id = str(uuid.uuid4())
-                self._append("events.jsonl", {"id": event_id, **entry}, "EventBridge.InternalException")
+                event_id = await self._put_event(entry)
                 self._told(entry, event_id)
                 answers.append({"EventId": event_id})
             else:
@@ -148,14 +141,15 @@ class LocalServices:
             raise StatesError("EventBridge.FailedEntry", text(answer))
         return answer
 
-    def _append(self, name: str, record: dict[str, Any], error_name: str) -> None:
-        path = self._work_dir / name
+    async def _put_event(self, entry: Mapping[str, Any]) -> str:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                file.write(encode(record) + b"\n")
+            return await self._outbox.put_event(entry)
         except OSError as error:
-            raise StatesError(error_name, f"{path}: {error.strerror}") from error
+            raise StatesError("EventBridge.InternalException", _cause(error)) from error
+
+
+def _cause(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}"
 
 
 def _refusal(entry: JSON) -> dict[str, str] | None:

@@ -9,7 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from fanwise_local.data_resources import data_template
 from fanwise_local.event_patterns import UnknownPatternError, check_pattern
 from fanwise_local.events import Rule
 from fanwise_local.intrinsics import TemplateError, load_template
@@ -58,7 +60,10 @@ class Function:
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack that the template would make, by logical ids, with the names that CloudFormation would give."""
+    """The stack that the template would make, by logical ids, with the names that CloudFormation would give.
+
+    `data_template` is what of it keeps data (`data_resources`).
+    """
 
     name: str
     region: str
@@ -70,6 +75,7 @@ class Stack:
     rules: Mapping[str, Rule]
     schedules: Mapping[str, Schedule]
     outputs: Mapping[str, str]
+    data_template: Mapping[str, Any]
     definition: str
     substitutions: Mapping[str, str]
     state_machine_arn: str
@@ -121,6 +127,7 @@ class _Reader:
                 i: self._schedule(i) for i in self._resources.of_type(SCHEDULE) if self._is_enabled(i)
             },
             outputs=self._resources.outputs(),
+            data_template=data_template(self._resources),
             definition=_read(self._root / self._resources.text(machine, "DefinitionUri")),
             substitutions=self._resources.texts(machine, "DefinitionSubstitutions"),
             state_machine_arn=str(self._resources.reference(machine)),

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from fanwise.errors import InputError
 from fanwise.records import Part
+from fanwise_cli import collecting
 from fanwise_cli.home import HeldJob, JobHome
 
 JOB = HeldJob("items-1", "items-1")
@@ -175,7 +175,7 @@ def test_what_cannot_be_written_says_which_file_and_leaves_no_half_of_it(
         raise OSError(28, "No space left on device")
 
     folder = write_job(jobs, JOB.job_id, [b"1\n"], [])
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(collecting, "pieces", full)
     with pytest.raises(OSError, match="No space left") as raised:
         home.collect(folder)
     assert raised.value.filename == os.fspath(home.out / "predictions.jsonl")

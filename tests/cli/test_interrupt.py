@@ -17,7 +17,7 @@ from cloud_in_process import Machine, item, read_lines, write_items
 from commands import Ended, processes_of, run_process, started, wait_until, wait_until_gone
 from fanwise_cli import bundles
 from fanwise_cli.home import JobHome
-from fanwise_cli.run import _log_kept
+from fanwise_cli.log_file import log_kept
 
 Fanwise = Callable[..., Ended]
 ITEMS = 40
@@ -171,7 +171,7 @@ def test_interrupted_before_the_job_begins(
 
 def test_a_log_on_a_full_disk_is_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "logs/fanwise.log").mkdir(parents=True)  # nothing can be written there
-    with _log_kept(tmp_path / "logs"):
+    with log_kept(tmp_path / "logs"):
         logging.getLogger("fanwise_local").error("the disk is full")
     assert capsys.readouterr().err == ""
 

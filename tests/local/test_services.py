@@ -10,6 +10,7 @@ import pytest
 
 from fanwise.storage import FolderBackend, Storage
 from fanwise_local.functions import FunctionService
+from fanwise_local.outbox import FileOutbox
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.services import (
     EVENTS_PUT_EVENTS,
@@ -52,7 +53,7 @@ class Services:
             functions,
             storage,
             queues={"Q": QUEUE},
-            work_dir=self.work_dir,
+            outbox=FileOutbox(self.work_dir),
             told=lambda entry, event_id: self.told.append((entry, event_id)),
         )
         await functions.start()

@@ -108,7 +108,7 @@ class JsonRequests:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request, whatever it is; to be mounted wherever requests for `/` arrive."""
         try:
-            _check_caller(request)
+            check_caller(request)
             operation = self._operation(request)
             return _response(200, await operation(Members(await _members(request))))
         except AccessDeniedException as refusal:
@@ -135,11 +135,14 @@ class JsonRequests:
         return self._operations[name]
 
 
-def _check_caller(request: web.BaseRequest) -> None:
-    """A web page that is open on this machine can send requests here, too: by a name of its own that leads to
-    loopback (DNS rebinding), or across origins.
+def check_caller(request: web.BaseRequest) -> None:
+    """Raises `AccessDeniedException` for what is not a program of this machine.
+
+    A web page that is open on it can send requests here, too: by a name of its own that leads to loopback (DNS
+    rebinding), or across origins. Browsers say of each request whose it is; "none" is a person's own, from the
+    address bar.
     """
-    if "Origin" in request.headers:
+    if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none":
         raise AccessDeniedException("requests of web pages are refused; this is for the AWS CLI and SDKs")
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1 or not is_loopback(hosts[0]):

@@ -79,11 +79,10 @@ class StepFunctionsDoor:
         )
         self._server: asyncio.Server | None = None
         self._connections: web.Server | None = None
-        self._opened_at = 0.0
+        self._opened_at = self._clock.now()
 
     async def open(self) -> str:
         """Listen, on the state machine's loop; `host:port`. Raises `OSError` where the port is taken."""
-        self._opened_at = self._clock.now()
         self._connections = web.Server(self.handle, access_log=None, logger=_log)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connections, "127.0.0.1", self._port)

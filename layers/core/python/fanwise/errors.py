@@ -6,6 +6,8 @@
     │   ├── ItemsFileError
     │   ├── BundleError          the model bundle, its contract or its digest
     │   ├── JobError             a job that is not there, or is not in a state for what was asked
+    │   ├── StackError           a deployed stack that is not there, or may not be used as asked
+    │   │   └── StackUnreachable AWS does not answer, or asks to wait: the same again may succeed
     │   └── LocationError        a URI that is malformed, or outside the buckets and mounts of this job
     ├── ItemError                one item's fault: becomes its dead letter, its neighbours are predicted
     │   ├── LineTooLong  NotUtf8  NotJson  NotAnObject  TooDeep  BadRow                  stage read
@@ -66,6 +68,14 @@ class BundleError(InputError):
 
 class JobError(InputError):
     """A job that is not there, or cannot be resumed or replayed as it is."""
+
+
+class StackError(InputError):
+    """A deployed stack that is not there, is not one of ours, or may not be used with these credentials."""
+
+
+class StackUnreachable(StackError):
+    """AWS, or what stands for it, does not answer, or asks to wait."""
 
 
 class LocationError(InputError):

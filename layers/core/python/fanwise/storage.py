@@ -14,7 +14,7 @@ import re
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -106,9 +106,17 @@ class Requests(NamedTuple):
 class Storage:
     """All buckets that this process may reach."""
 
-    def __init__(self, backends: Mapping[str, Backend], *, s3: bool) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        *,
+        s3: bool,
+        open_bucket: "Callable[[str], ObjectStore] | None" = None,
+    ) -> None:
+        """With `s3` every other bucket is S3's: opened by `open_bucket`, else as the environment says."""
         self._backends = dict(backends)
         self._s3 = s3
+        self._open_bucket = open_bucket or _s3
         self._counting = threading.Lock()
         self._requests = Requests()
 
@@ -131,7 +139,7 @@ class Storage:
                 )
             if not _BUCKET.fullmatch(location.bucket):
                 raise LocationError(f"{uri}: no bucket is called {location.bucket!r}")
-            backend = self._backends[location.bucket] = ObstoreBackend(_s3(location.bucket))
+            backend = self._backends[location.bucket] = ObstoreBackend(self._open_bucket(location.bucket))
         return backend, location.key
 
     def requests(self) -> Requests:

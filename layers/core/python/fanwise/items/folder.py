@@ -21,7 +21,7 @@ _encoder = msgspec.json.Encoder()
 def version_of_folder(storage: Storage, folder_uri: str) -> str:
     """What changes when a file of the folder is added, removed or changed. Raises `ItemsFileError`."""
     listing = hashlib.sha256()
-    for path, info in _files(storage, folder_uri):
+    for path, info in files_of_folder(storage, folder_uri):
         listing.update(_line_of_listing(path, info))
     return listing.hexdigest()
 
@@ -32,7 +32,7 @@ def write_items_of_folder(storage: Storage, folder_uri: str, to_uri: str, versio
     Raises `ItemsChanged` if the folder is no longer at `version`, `ItemsFileError` for a name that is not UTF-8.
     """
     listing, lines, count = hashlib.sha256(), io.BytesIO(), 0
-    for path, info in _files(storage, folder_uri):
+    for path, info in files_of_folder(storage, folder_uri):
         listing.update(_line_of_listing(path, info))
         lines.write(_encoder.encode({"id": path, "uri": folder_uri + path}))
         lines.write(b"\n")
@@ -45,8 +45,8 @@ def write_items_of_folder(storage: Storage, folder_uri: str, to_uri: str, versio
     return count
 
 
-def _files(storage: Storage, folder_uri: str) -> Iterator[tuple[str, ObjectInfo]]:
-    """The files that are items, by their path in the folder, sorted by it."""
+def files_of_folder(storage: Storage, folder_uri: str) -> Iterator[tuple[str, ObjectInfo]]:
+    """The files that are items, by their path in the folder, sorted by it. Raises `ItemsFileError`."""
     prefix = Location.parse(folder_uri).key
     last = ""
     for info in storage.list(folder_uri):

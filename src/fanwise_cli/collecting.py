@@ -1,0 +1,95 @@
+"""A job's results as files of this machine: the parts that count, in index order, out of the job's home.
+
+The home is a folder or a bucket. Parts are read several at once, in pieces, and written in order, so that a job of
+ten thousand small parts comes as fast as one of a few large ones, in bounded memory.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fanwise.records import Part
+from fanwise.storage import STREAM_CHUNK_BYTES, Storage
+
+RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
+READERS = 16  # pieces read at once; as many more wait for their turn to be written
+
+Arrived = Callable[[int], None]  # told of each piece, in bytes
+
+
+def read_parts(storage: Storage, home: str) -> list[Part]:
+    """The parts that count of a job that has ended. Raises `FileNotFoundError` for one that has not."""
+    return msgspec.json.Decoder(Part).decode_lines(storage.read(home + "parts.jsonl"))
+
+
+def collect(
+    storage: Storage,
+    home: str,
+    to: Path,
+    *,
+    parts: list[Part] | None = None,
+    arrived: Arrived = lambda _: None,
+) -> dict[str, Any]:
+    """Write the results of the job whose home is `home` (with its last slash) into `to`; the job's summary.
+
+    Each file takes its place when it is whole, the summary last.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    parts = read_parts(storage, home) if parts is None else parts
+    for folder in ("predictions", "failures"):
+        wanted = [part for part in parts if part.key.startswith(f"{folder}/")]
+        with whole(to / f"{folder}.jsonl") as temporary, temporary.open("wb") as file:
+            for piece in pieces(storage, home, wanted):
+                file.write(piece)
+                arrived(len(piece))
+    body = storage.read(home + "summary.json")
+    write_whole(to / "summary.json", body)
+    summary: dict[str, Any] = json.loads(body)
+    return summary
+
+
+def pieces(storage: Storage, home: str, parts: Iterable[Part]) -> Iterator[bytes]:
+    """The bytes of parts, one after the other."""
+
+    def read(part: Part, start: int) -> bytes:
+        return storage.read(home + part.key, start, min(start + STREAM_CHUNK_BYTES, part.size_bytes))
+
+    with ThreadPoolExecutor(READERS) as readers:
+        waiting: deque[Future[bytes]] = deque()
+        try:
+            for part in parts:
+                for start in range(0, part.size_bytes, STREAM_CHUNK_BYTES):
+                    waiting.append(readers.submit(read, part, start))
+                    if len(waiting) == 2 * READERS:
+                        yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for late in waiting:
+                late.cancel()
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_bytes(body)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write, which takes its place when it is complete."""
+    temporary = path.with_name(f".{path.name}.writing")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a write does not say where the disk is full
+        raise

@@ -1,0 +1,46 @@
+"""The options of the commands that work on a stack, and what such a command does first: find it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fanwise_cli.stack.connection import DeployedStack
+
+Work = Callable[[], int]  # what a command asks for; answers the exit code
+
+Stack = Annotated[
+    str | None, typer.Option("--stack", help="The stack's name; else FANWISE_STACK, else fanwise.")
+]
+OnStack = Annotated[
+    str | None, typer.Option("--stack", help="A job of that stack, in place of one of this machine.")
+]
+Region = Annotated[
+    str | None, typer.Option("--region", help="The stack's Region, in place of AWS's settings.")
+]
+Profile = Annotated[str | None, typer.Option("--profile", help="A profile of AWS's settings.")]
+Endpoint = Annotated[
+    str | None, typer.Option("--endpoint-url", help="What stands for AWS, such as fanwise up's address.")
+]
+Job = Annotated[
+    str, typer.Argument(metavar="JOB", help="A job's id, or the ARN or name of an execution of the stack.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no words.")]
+
+
+@contextmanager
+def connected(
+    stack: str | None, region: str | None, profile: str | None, endpoint_url: str | None
+) -> Iterator["DeployedStack"]:
+    """The stack that the options name; what AWS says no to inside is told in one line."""
+    from fanwise_cli.stack.connection import StackOptions, at_work, connect  # noqa: PLC0415 - --help needs none
+
+    try:
+        found = connect(StackOptions(stack, region, profile, endpoint_url))
+        with at_work(found):
+            yield found
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; what is there stays, and the same command goes on") from None

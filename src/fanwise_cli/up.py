@@ -1,0 +1,196 @@
+"""`fanwise up`: the local cloud behind one endpoint, until it is interrupted.
+
+Where it runs, the AWS CLI and SDKs find the deployed stack's buckets, queues, functions and state machine on this
+machine (`fanwise_local.doors.endpoint`), and uploads and schedules start jobs by the template's own rules.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import getproxies, proxy_bypass
+
+from fanwise.errors import InputError
+from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX
+from fanwise.storage import Storage
+from fanwise_cli import bundles
+from fanwise_cli.bundles import PreparedBundle
+from fanwise_cli.exit_codes import EXIT_OK
+from fanwise_cli.interruption import interruption
+from fanwise_cli.log_file import log_kept
+from fanwise_cli.preparation import unusable_paths_are_input
+from fanwise_cli.progress import counted, waiting
+from fanwise_cli.settings import cache_dir
+from fanwise_cli.terminal import JobConsole, print_document
+from fanwise_cli.up_progress import JobsProgress
+from fanwise_local.template import Stack, TemplateError, read_stack, stack_root
+
+if TYPE_CHECKING:
+    from fanwise_local.doors.endpoint import Endpoint
+
+HOST = "127.0.0.1"
+_STACK = re.compile(
+    r"[a-z][a-z0-9-]{0,31}"
+)  # as bucketnamingrules have it, of the longest name in the template
+_TAKEN = (errno.EADDRINUSE, errno.EACCES)
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """The words of `fanwise up`."""
+
+    port: int = 0
+    stack: str = "fanwise"
+    parameters: Sequence[str] = ()
+    models: Sequence[Path] = ()
+    environments: int | None = None
+    logs: Path | None = None
+    as_json: bool = False
+
+
+def up(options: UpOptions, *, console: JobConsole) -> int:
+    """Run the endpoint until it is interrupted, which is how it ends: 0. Raises `InputError` before it begins."""
+    with unusable_paths_are_input(), _folder(options.logs) as work_dir:
+        stack = _stack(options)
+        models = [_prepared(model, console) for model in options.models]
+        with log_kept(work_dir / "logs"):
+            asyncio.run(_serve(options, stack, models, work_dir, console))
+    return EXIT_OK
+
+
+async def _serve(
+    options: UpOptions, stack: Stack, models: Sequence[PreparedBundle], work_dir: Path, console: JobConsole
+) -> None:
+    from fanwise_local.doors.endpoint import Endpoint  # noqa: PLC0415 - slow to import
+
+    results = f"s3://{stack.buckets['ResultsBucket']}/"
+    jobs = JobsProgress(console, results)
+    with interruption() as interrupted, _naming_the_port(options.port):
+        async with Endpoint(
+            stack, work_dir=work_dir, port=options.port, environments=options.environments, observer=jobs
+        ) as endpoint:
+            storage = endpoint.services.storage()
+            jobs.storage = storage
+            names = [await asyncio.to_thread(_publish, model, storage, stack) for model in models]
+            _tell_beginning(endpoint, stack, names, options, console)
+            with jobs:
+                await interrupted.wait()
+            lost = jobs.stop()
+    console.tell("Ended; what it kept is gone.", "dim")
+    if lost:
+        console.tell(
+            f"Lost, since they had not ended: {counted(len(lost), 'job')} ({', '.join(lost)})", "yellow"
+        )
+
+
+def _prepared(model: Path, console: JobConsole) -> PreparedBundle:
+    with waiting(console, f"preparing {model.name}", quiet=False):
+        bundle = bundles.prepare(model, cache_dir() / "bundles")
+    for note in bundle.notes:
+        console.tell(note, "dim")
+    return bundle
+
+
+def _publish(bundle: PreparedBundle, storage: Storage, stack: Stack) -> str:
+    """Put a bundle into the model bucket, its digest last; answers `name@version`."""
+    folder = f"s3://{stack.buckets['ModelBucket']}/{MODEL_PREFIX}{bundle.name}/{bundle.version}/"
+    files = sorted(path for path in bundle.folder.rglob("*") if path.is_file())
+    for path in sorted(files, key=lambda file: file.name == DIGEST_FILE):
+        storage.write(folder + path.relative_to(bundle.folder).as_posix(), path.read_bytes())
+    return f"{bundle.name}@{bundle.version}"
+
+
+def _tell_beginning(
+    endpoint: "Endpoint", stack: Stack, models: Sequence[str], options: UpOptions, console: JobConsole
+) -> None:
+    environment = endpoint.environment()
+    url, model = environment["AWS_ENDPOINT_URL"], (*models, "MODEL@VERSION")[0]
+    if options.as_json:
+        print_document(
+            {
+                "endpoint_url": url,
+                "stack": stack.name,
+                "outputs": dict(stack.outputs),
+                "models": list(models),
+                "environment": environment,
+            }
+        )
+    inputs, results = stack.buckets["InputBucket"], stack.buckets["ResultsBucket"]
+    start = f'{{"manifest": {{"items": "s3://{inputs}/items.jsonl", "model": "{model}"}}}}'
+    console.tell(f"The stack {stack.name} is up at {url}", "bold")
+    console.tell(
+        "It serves the AWS CLI and SDKs; what it keeps lives as long as it runs. Ctrl-C ends it.", wrap=True
+    )
+    if models:
+        console.tell(f"Published: {', '.join(models)}")
+    for comment, line in (
+        ("", "export " + " ".join(f"{name}={value}" for name, value in environment.items())),
+        *_past_the_proxy(),
+        ("# an upload starts a job", f"aws s3 cp items.jsonl s3://{inputs}/inbox/{model}/items.jsonl"),
+        (
+            "# so does an execution",
+            f"aws stepfunctions start-execution --state-machine-arn {stack.state_machine_arn} --input '{start}'",
+        ),
+        ("# what came of them", f"aws s3 sync s3://{results}/jobs/ results/"),
+    ):
+        if comment:
+            console.tell(comment, "dim")
+        console.tell(line)
+
+
+def _past_the_proxy() -> Sequence[tuple[str, str]]:
+    if "http" not in getproxies() or proxy_bypass(HOST):
+        return ()
+    return [("# not by way of the proxy", f'export NO_PROXY="$NO_PROXY,{HOST}"')]
+
+
+@contextmanager
+def _naming_the_port(port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _TAKEN or error.filename:
+            raise
+        raise InputError(
+            f"port {port} of {HOST} cannot be had ({os.strerror(error.errno)}); end what listens there, or"
+            f" choose another --port (0 is any free one)"
+        ) from error
+
+
+def _stack(options: UpOptions) -> Stack:
+    if not _STACK.fullmatch(options.stack):
+        raise InputError(
+            f"--stack {options.stack}: up to 32 of a-z, 0-9 and '-', from a letter on; buckets are named after it"
+        )
+    try:
+        return read_stack(stack_root(), stack_name=options.stack, parameters=_parameters(options.parameters))
+    except TemplateError as error:  # a parameter that there is not, or with a value that it may not have
+        raise InputError(str(error)) from error
+
+
+def _parameters(words: Sequence[str]) -> Mapping[str, str]:
+    """KEY=VALUE, as `sam deploy --parameter-overrides` has them."""
+    values: dict[str, str] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not separator or not name:
+            raise InputError(f"--parameter {word}: write KEY=VALUE, a parameter of template.yaml")
+        values[name] = value
+    return values
+
+
+@contextmanager
+def _folder(logs: Path | None) -> Iterator[Path]:
+    """Where logs go, and /tmp of the functions: a folder of the person's, else one that is gone afterwards."""
+    if logs is not None:
+        logs.mkdir(parents=True, exist_ok=True)
+        yield logs.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="fanwise-up-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

@@ -1,0 +1,206 @@
+"""The local cloud behind one loopback endpoint, which `AWS_ENDPOINT_URL` names: for the AWS CLI and SDKs.
+
+A request goes where it was signed for: Step Functions and Lambda are this machine's own (`step_functions`,
+`lambda_functions`), what keeps data is moto's (`in_memory`); nothing else is served. Credentials are not looked
+at, so the guard of `aws_json` stands before all of it.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from xml.sax.saxutils import escape
+
+from aiohttp import ClientPayloadError, web
+
+from fanwise_local.clock import Clock
+from fanwise_local.cloud import LocalCloud
+from fanwise_local.doors.aws_json import CONTENT_TYPE, AccessDeniedException, check_caller
+from fanwise_local.doors.in_memory import SERVICES, EndpointBuckets, InMemoryServices
+from fanwise_local.doors.lambda_functions import PATH as LAMBDA_PATH
+from fanwise_local.doors.lambda_functions import LambdaDoor
+from fanwise_local.doors.object_events import Created
+from fanwise_local.doors.step_functions import CLOSING_S, TARGET_PREFIX, StepFunctionsDoor
+from fanwise_local.doors.wsgi import received
+from fanwise_local.events import s3_event
+from fanwise_local.schedules import Schedules
+from fanwise_local.states.observer import Observer
+from fanwise_local.states.payloads import encode, timestamp
+from fanwise_local.template import Stack
+from fanwise_local.template_resources import REGION
+
+HOST = "127.0.0.1"
+# Anything does; these are told to the functions, and to people.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+MAX_LINE_BYTES = 64 * 1024  # of a request's target and of a header: presigned URLs are long
+
+_SIGNED_FOR = re.compile(
+    r"Credential=[^/\s]+/\d{8}/[^/]+/([^/\s]+)/aws4_request"
+)  # sigv4-auth-using-authorization-header
+_log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """A stack at work behind `address`, from `async with` to its end; all that it keeps is gone after it.
+
+    `work_dir`, `environments` and `observer` are the cloud's. One in a process. Raises `OSError` where the port is
+    taken, and `InputError` where moto is not installed.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        work_dir: Path,
+        port: int = 0,
+        environments: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._stack = stack
+        self._work_dir = work_dir
+        self._port = port
+        self._environments = environments
+        self._observer = observer
+        self._open = AsyncExitStack()
+        self.services = InMemoryServices(stack, self._created)
+        self.address = ""
+        self._server: asyncio.Server | None = None
+        self._connections: web.Server | None = None
+        self.cloud: LocalCloud
+        self._states: StepFunctionsDoor
+        self._functions: LambdaDoor
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            server = await self._bind()
+            opening.push_async_callback(self._close)
+            await self.services.open()
+            opening.push_async_callback(self.services.close)
+            self.cloud = await opening.enter_async_context(
+                LocalCloud(
+                    self._stack,
+                    work_dir=self._work_dir,
+                    mounts=EndpointBuckets(self.services, self.address, CREDENTIALS),
+                    environments=self._environments,
+                    observer=self._observer,
+                    outbox=self.services,
+                )
+            )
+            self.cloud.event_bus.listen(self.services.tell)
+            schedules = Schedules(self._stack.schedules, Clock(), self.cloud.event_bus.deliver)
+            firing = asyncio.create_task(schedules.run(), name="schedules")
+            opening.callback(firing.cancel)
+            self._states = StepFunctionsDoor(self.cloud.state_machine)
+            self._functions = LambdaDoor(
+                self.cloud.functions, self.cloud.invoked, opened_at=timestamp(time.time())
+            )
+            opening.push_async_callback(self._functions.close)
+            await server.start_serving()
+            opening.push_async_callback(self._close)  # first at the end: nobody is to meet half of it
+            self._open = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    def environment(self) -> dict[str, str]:
+        """What points the AWS CLI and SDKs here."""
+        return {"AWS_ENDPOINT_URL": f"http://{self.address}", **CREDENTIALS, "AWS_DEFAULT_REGION": REGION}
+
+    async def _bind(self) -> asyncio.Server:
+        """Take the port; nothing is answered yet."""
+        self._connections = web.Server(
+            self._handle,
+            access_log=None,
+            logger=_log,
+            auto_decompress=False,  # an object comes back as it was sent
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+        )
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connections, HOST, self._port, start_serving=False)
+        self.address = "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
+        return self._server
+
+    async def _close(self) -> None:
+        """Drop every connection and free the port; a second time it does nothing."""
+        server, self._server = self._server, None
+        if server is not None and self._connections is not None:
+            server.close()
+            await self._connections.shutdown(CLOSING_S)
+            await server.wait_closed()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        service = _service_of(request)
+        try:
+            check_caller(request)
+            if service == "states":
+                return await self._states.handle(request)
+            async with received(request) as body:
+                return await self._answer(service, request, body)
+        except AccessDeniedException as refusal:
+            return _refused(request, 403, "AccessDenied", str(refusal))
+        except (ConnectionError, ClientPayloadError) as error:
+            _log.debug("a client went away: %r", error)
+            return _refused(request, 400, "IncompleteBody", "the request broke off")
+        except NotImplementedError as error:
+            return _refused(request, 501, "NotImplemented", f"not served on this machine: {error}")
+        except Exception as error:
+            _log.exception("a request failed")
+            return _refused(request, 500, "InternalError", type(error).__name__)
+
+    async def _answer(self, service: str, request: web.BaseRequest, body: IO[bytes]) -> web.Response:
+        if not request.raw_path.startswith("/"):
+            return _refused(request, 400, "InvalidURI", f"{request.raw_path[:80]!r} is no path")
+        if service == "lambda":
+            return await self._functions.handle(request, body)
+        if service not in SERVICES:
+            known = ", ".join(sorted({*SERVICES, "states", "lambda"}))
+            return _refused(
+                request, 501, "NotImplemented", f"{service[:40]!r} is not served on this machine; {known} are"
+            )
+        return await self.services.handle(service, request, body)
+
+    def _created(self, created: Created) -> None:
+        """An object is there: to the rules of the template, and to those that people have made."""
+        event = s3_event(
+            created.bucket,
+            created.key,
+            size_bytes=created.size_bytes,
+            etag=created.etag,
+            time_s=created.time_s,
+            version_id=created.version_id,
+            reason=created.reason,
+            sequencer=created.sequencer,
+        )
+        self.cloud.put_event(event)
+
+
+def _service_of(request: web.BaseRequest) -> str:
+    """What a request was signed for; S3 where it was not, as links that anyone may follow are S3's."""
+    target = request.headers.get("X-Amz-Target", "")
+    if target.startswith(f"{TARGET_PREFIX}."):
+        return "states"
+    signed = _SIGNED_FOR.search(request.headers.get("Authorization", ""))
+    if signed is not None:
+        return signed[1]
+    return "lambda" if request.raw_path.startswith(f"{LAMBDA_PATH}/") else "s3"
+
+
+def _refused(request: web.BaseRequest, status: int, code: str, message: str) -> web.Response:
+    """An error in the words that its caller speaks: JSON, or XML (S3, and forms of the query protocol)."""
+    kind = request.headers.get("Content-Type", "")
+    if "json" in kind or _service_of(request) == "lambda":
+        told = {"__type": code, "message": message, "Message": message}
+        headers = {"x-amzn-ErrorType": code}
+        return web.Response(status=status, body=encode(told), headers=headers, content_type=CONTENT_TYPE)
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    if "form-urlencoded" in kind:
+        error = f"<ErrorResponse>{error}</ErrorResponse>"
+    return web.Response(status=status, text=f'<?xml version="1.0"?>{error}', content_type="application/xml")
