@@ -58,10 +58,10 @@ def convert(
             made.write_bytes(_converted(saved_model, contract.signature))
             lite: Runtime = import_runtime("litert").LiteRTRuntime(made, contract.signature, threads=1)
             bound = _bound(lite, contract, labels, reference.signature)
-            answers = lite.predict(reference.samples)
+            answers = _answers(lite, reference)
             measured = max(difference(reference.answers[name], answers[name]) for name in bound.outputs)
             _check_same(measured, reference.answers, answers, bound)
-        except (_NotConverted, ModelError, ComputeError) as error:
+        except (_NotConverted, ModelError) as error:
             finite = measured if measured is not None and isfinite(measured) else None
             refused = str(error)[:MAX_REFUSED_CHARACTERS]
             return Conversion(rows=reference.rows, difference=finite, refused=refused)
@@ -101,6 +101,13 @@ def _bound(
         return bind(contract, Signature(lite.inputs, lite.outputs), labels)
     except BundleError as error:
         raise _NotConverted(f"converted, it does not fit its contract: {error}") from error
+
+
+def _answers(lite: Runtime, reference: Reference) -> Tensors:
+    try:
+        return lite.predict(reference.samples)
+    except ComputeError as error:
+        raise _NotConverted(f"converted, it does not compute: {error}") from error
 
 
 def _check_same(found: float, expected: Tensors, answers: Tensors, bound: Bound) -> None:

@@ -69,6 +69,12 @@ def test_another_digest_takes_the_place_of_the_model_before_it_is_loaded(kept: K
     assert loader.kept_meanwhile == [None, None, None]
 
 
+def test_so_does_the_same_digest_on_another_runtime(kept: Kept, loader: Loader) -> None:
+    on_litert = msgspec.structs.replace(ref("a"), runtime="litert")
+    assert kept.model(ref("a")) is not kept.model(on_litert)
+    assert loader.loaded == ["a", "a"]
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError("gone"), PermissionError("no"), ModelError("changed")])
 def test_a_bundle_that_cannot_be_had_is_a_model_error(kept: Kept, loader: Loader, error: Exception) -> None:
     kept.model(ref("a"))
