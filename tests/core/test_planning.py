@@ -5,6 +5,7 @@ import json
 import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -520,4 +521,4 @@ def test_the_handler_plans_over_the_buckets_of_its_environment(
         "started_at": "2026-08-01T00:00:00.000Z",
         "start": {"manifest": MANIFEST},
     }
-    assert lambda_handler(event, None) == world.plan()
+    assert lambda_handler(event, SimpleNamespace(aws_request_id="a")) == world.plan()

@@ -9,7 +9,6 @@ import asyncio
 import errno
 import json
 import logging
-import os
 import threading
 import time
 import uuid
@@ -58,7 +57,6 @@ class InMemoryServices:
         self._telling.enter_context(object_events(tell))
 
     def _begin(self) -> None:
-        os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # else it allows every web page everything
         try:
             from moto.moto_server import werkzeug_app  # noqa: PLC0415 - as above
         except ImportError as error:

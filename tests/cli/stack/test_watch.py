@@ -59,8 +59,8 @@ def test_counts_of_the_round_become_items(
     def sleep(_: float) -> None:
         time.sleep(0.01)
         looks.append(file.getvalue())
-        if "predicting  3/8 items" in looks[-1]:
-            deployed.predictions_allowed += 2
+        if "predicting  3/8 items" in looks[-1] and deployed.predictions_allowed == 3:
+            deployed.predictions_allowed = 5
         if "5/8 items" in looks[-1]:
             deployed.predictions_allowed = math.inf
 
