@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 import fanwise
 from fanwise.errors import DISK_FULL, FanwiseError, InputError
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RunName, RuntimeName, Tolerate
 from fanwise_cli.settings import DEBUG, debug
 from fanwise_cli.stack import commands as stack_commands
 from fanwise_cli.stack.options import Endpoint, OnStack, Profile, Region, Work, connected
@@ -67,22 +68,11 @@ def run(
         Path | None,
         typer.Option("--model", help="A model bundle, a SavedModel folder, a .keras or a .tflite file."),
     ] = None,
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", help="Items an invocation is given, 1 to 100,000, or auto.")
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option("--max-concurrency", help="Invocations at once, 1 to 10,000.")
-    ] = None,
-    runtime: Annotated[str | None, typer.Option("--runtime", help="auto, tensorflow or litert.")] = None,
-    tolerate: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerate", help="Percent of items that may be dead letters before the job has FAILED."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Makes a run of its own out of the same items and model.")
-    ] = None,
+    batch_size: BatchSize = None,
+    max_concurrency: MaxConcurrency = None,
+    runtime: RuntimeName = None,
+    tolerate: Tolerate = None,
+    name: RunName = None,
     again: Annotated[bool, typer.Option("--again", help="Run the job that OUT holds anew.")] = False,
     root: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fanwise_cli.exit_codes import EXIT_OK
+from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RunName, RuntimeName, Tolerate
 from fanwise_cli.stack.options import Endpoint, Job, Json, Profile, Quiet, Region, Stack, Work, connected
 from fanwise_cli.terminal import JobConsole, for_people, for_results, print_document
 
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def push(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A bundle, a SavedModel folder or a .keras file.")
+        Path,
+        typer.Argument(metavar="MODEL", help="A bundle, a SavedModel folder, a .keras or a .tflite file."),
     ],
     name: Annotated[str | None, typer.Option("--name", help="Else model.json's, else the file's.")] = None,
     version: Annotated[
@@ -73,22 +75,11 @@ def submit(
         str | None,
         typer.Option("--model", help="NAME@VERSION, or a model of this machine: it is pushed first."),
     ] = None,
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", help="Items an invocation is given, 1 to 100,000, or auto.")
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option("--max-concurrency", help="Invocations at once, 1 to 10,000.")
-    ] = None,
-    runtime: Annotated[str | None, typer.Option("--runtime", help="auto, tensorflow or litert.")] = None,
-    tolerate: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerate", help="Percent of items that may be dead letters before the job has FAILED."
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Makes a run of its own out of the same items and model.")
-    ] = None,
+    batch_size: BatchSize = None,
+    max_concurrency: MaxConcurrency = None,
+    runtime: RuntimeName = None,
+    tolerate: Tolerate = None,
+    name: RunName = None,
     again: Annotated[bool, typer.Option("--again", help="Run it anew, though the job is there.")] = False,
     and_watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     stack: Stack = None,
