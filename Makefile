@@ -50,10 +50,11 @@ tools: setup
 check-template check-build: export AWS_DEFAULT_REGION := us-east-1
 check-template check-build: export SAM_CLI_TELEMETRY := 0
 check-template check-build: export __SAM_CLI_APP_DIR := $(CURDIR)/.tools/sam/notes
-check-template: tools ## Check template.yaml (SAM, cfn-lint, checkov)
+check-template: tools ## Check template.yaml (SAM, cfn-lint, checkov), and that it can be deployed in some order
 	env -u AWS_PROFILE .tools/sam/bin/sam validate --lint --template template.yaml
 	.tools/cfn-lint/bin/cfn-lint template.yaml
 	.tools/checkov/bin/checkov --file template.yaml --framework cloudformation --skip-download --compact --quiet
+	.tools/sam/bin/python tests/as_deployed.py
 
 check-build: tools ## Build zips, layers and image, without Docker; print their sizes and run a job through them
 	env -u AWS_PROFILE $(BIN)/python tests/builds

@@ -39,6 +39,8 @@ from fanwise.records import Runtime
 from fanwise_cli.bundle_sources import BundleSource, find_source
 
 VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
+# What a bundle is made into: one more with each change of that, or what was kept before would be taken for it.
+PREPARATION = 2  # 1 had no LiteRT
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def prepare(model: Path, cache: Path) -> PreparedBundle:
     """
     source = find_source(model)
     hashes = {name: sha256_of(path) for name, path in source.files.items()}
-    words = f"{fanwise.__version__} {sorted(hashes.items())} {source.prepared}"
+    words = f"{fanwise.__version__} {PREPARATION} {sorted(hashes.items())} {source.prepared}"
     record = cache / "sources" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     made = _remembered(record, cache)
     if made is None:
@@ -186,6 +188,8 @@ def _made(source: BundleSource, cache: Path) -> _Made:
         text = msgspec.json.format(msgspec.json.encode(digest), indent=1)
         (folder / DIGEST_FILE).write_bytes(text)
         _keep(folder, digest, cache)
+        if folder.exists():  # the same files were there: what is known of them may be more by now
+            os.replace(folder / DIGEST_FILE, _folder(cache, digest.digest) / DIGEST_FILE)
     return _Made(digest.digest, report.notes)
 
 

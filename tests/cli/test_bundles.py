@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from fanwise.errors import BundleError
-from fanwise.model.bundle import RUNTIMES, fetch, read_digest, resolve
+from fanwise.model.bundle import DIGEST_FILE, RUNTIMES, fetch, read_digest, resolve
 from fanwise.model.model import load
 from fanwise.records import Runtime
 from fanwise.storage import FolderBackend, Storage
-from fanwise_cli.bundle_sources import find_source
-from fanwise_cli.bundles import PreparedBundle, prepare, publish
+from fanwise_cli import bundles
+from fanwise_cli.bundle_sources import BundleSource, find_source
+from fanwise_cli.bundles import PreparedBundle, Report, prepare, publish
 
 DIGITS = {
     "name": "digits",
@@ -122,6 +123,26 @@ def test_the_same_model_again_starts_nothing(
     moved = tmp_path / "moved"
     shutil.copytree(digits_folder, moved)
     assert prepare(moved, cache) == digits
+
+
+def test_what_an_earlier_preparation_left_in_the_cache_is_not_taken_for_this_ones(
+    digits_folder: Path, digits: PreparedBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[Runtime] = ["tensorflow"]
+
+    def as_told(source: BundleSource, folder: Path, report_path: Path) -> Report:
+        signature = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "").signature
+        return Report(signature=signature, runtimes=tuple(prepared))
+
+    monkeypatch.setattr(bundles, "_run_prepare_bundle", as_told)
+    monkeypatch.setattr(bundles, "PREPARATION", bundles.PREPARATION - 1)
+    before = prepare(digits_folder, tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(bundles, "_run_prepare_bundle", as_told)
+    prepared.insert(0, "litert")
+    now = prepare(digits_folder, tmp_path)
+    assert now.folder == before.folder  # of the same files
+    assert read_digest((now.folder / DIGEST_FILE).read_bytes(), "").runtimes == ("litert", "tensorflow")
 
 
 def test_the_command_itself_never_imports_tensorflow(

@@ -148,6 +148,29 @@ def test_why_a_bundle_is_not_made_for_litert_is_said(bucket: Path, storage: Stor
         resolve(storage, "m", "plain@1", offered=("litert",))
 
 
+def test_a_runtime_that_the_stack_does_not_offer_is_not_laid_to_the_model(
+    bucket: Path, storage: Storage
+) -> None:
+    publish(bucket, "both/1", FILES, runtimes=("litert", "tensorflow"))
+    with pytest.raises(BundleError) as refused:
+        resolve(storage, "m", "both@1", "tensorflow", offered=("litert",))
+    assert str(refused.value) == (
+        "runtime 'tensorflow' is not on this stack, which runs litert; ask for litert or auto, or deploy the stack"
+        " with PredictBatchImageUri, the image with TensorFlow"
+    )
+    with pytest.raises(BundleError) as refused:
+        resolve(storage, "m", "both@1", "litert", offered=("tensorflow",))
+    assert str(refused.value) == (
+        "runtime 'litert' is not on this stack, which runs tensorflow; ask for tensorflow or auto"
+    )
+    publish(bucket, "light/1", FILES, runtimes=("litert",))
+    with pytest.raises(BundleError) as refused:
+        resolve(storage, "m", "light@1", "auto", offered=("tensorflow",))
+    assert str(refused.value) == (
+        "model 'light@1' is for litert, and this stack runs tensorflow; publish it for that"
+    )
+
+
 def test_a_contract_that_was_changed_is_not_read(bucket: Path, storage: Storage) -> None:
     (bucket / "models/digits/1/model.json").write_text("{}")
     with pytest.raises(BundleError, match=r"digits/1/model.json: not the file that was published"):

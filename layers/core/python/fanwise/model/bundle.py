@@ -135,10 +135,14 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
     for runtime in able:
         if runtime in offered:
             return runtime
-    raise BundleError(
-        f"model {model!r} is for {names}, and this stack runs {', '.join(offered)};"
-        f" publish it for that, or deploy the stack with PredictBatchImageUri, the image with TensorFlow"
-    )
+    runs = ", ".join(offered)
+    image = "deploy the stack with PredictBatchImageUri, the image with TensorFlow"
+    others = [runtime for runtime in digest.runtimes if runtime in offered]
+    if others:  # the model is well, and what was asked for is not here
+        remedies = f"ask for {others[0]} or auto" + (f", or {image}" if asked == "tensorflow" else "")
+        raise BundleError(f"runtime {asked!r} is not on this stack, which runs {runs}; {remedies}")
+    remedies = f"publish it for that, or {image}" if "tensorflow" in able else "publish it for that"
+    raise BundleError(f"model {model!r} is for {names}, and this stack runs {runs}; {remedies}")
 
 
 def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:
