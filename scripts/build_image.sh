@@ -25,7 +25,7 @@ account=$(aws sts get-caller-identity --query Account --output text) ||
     fail "AWS does not take these credentials; look at \`aws sts get-caller-identity\`"
 region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region || true)}}
 [ -n "$region" ] || fail "no Region is set; set AWS_REGION"
-export AWS_REGION="$region"
+export AWS_REGION="$region" AWS_DEFAULT_REGION="$region" # version 1 of the AWS CLI knows the latter alone
 
 # Made on demand: who can push may as well find it there. Tags are written once, as versions of a model are.
 if ! aws ecr describe-repositories --repository-names "$repository" >/dev/null 2>&1; then

@@ -1,16 +1,19 @@
 #!/bin/sh
-# Builds the stack and deploys it (SAM CLI); the first time `sam deploy` asks for what it needs, and keeps it.
+# Builds the stack and deploys it (SAM CLI). `sam deploy --guided` asks for what it needs; it offers what it was
+# answered the last time, and keeps the answers in samconfig.toml.
 #
 #   scripts/deploy.sh [OPTIONS OF sam deploy]             with LiteRT alone; needs no Docker
 #   scripts/deploy.sh --image [OPTIONS OF sam deploy]     also builds and pushes the image with TensorFlow (Docker)
 #
 # Account and Region are those of the AWS configuration (AWS_PROFILE, AWS_REGION). docs/deploying.md tells the whole.
+# Exit code 2 for what is wrong with the words or missing here, 1 or SAM's own where it could not be done.
 set -eu
 
 cd "$(dirname "$0")/.."
 
+say() { echo "deploy: $*" >&2; }
 fail() {
-    echo "deploy: $*" >&2
+    say "$@"
     exit 2
 }
 
@@ -32,10 +35,43 @@ if [ -x .tools/sam/bin/sam ]; then
 else
     sam=$(command -v sam) || fail "there is no SAM CLI; 'make tools' installs one, locked, into .tools"
 fi
+# SAM knows AWS_DEFAULT_REGION alone.
+if [ -n "${AWS_REGION:-}" ]; then export AWS_DEFAULT_REGION="$AWS_REGION"; fi
+
+# Buckets are named after the stack, and CloudFormation would find that out halfway.
+stack=$(sed -n 's/^ *stack_name *= *"\([^"]*\)".*/\1/p' samconfig.toml | tail -n 1) from=samconfig.toml
+after=
+for word in "$@"; do
+    case $after$word in
+        --stack-name=*) stack=${word#*=} from=--stack-name ;;
+        --stack-name*) stack=$word from=--stack-name ;;
+    esac
+    if [ "$word" = --stack-name ]; then after=$word; else after=; fi
+done
+named="at most 26 lower-case letters, digits and hyphens, beginning with a letter: buckets are named after it"
+lower=abcdefghijklmnopqrstuvwxyz # a range would have capitals in it, in some locales
+case $stack in
+    [!$lower]* | *[!${lower}0-9-]* | ???????????????????????????*) fail "$from: the stack's name \"$stack\" has to be $named" ;;
+esac
 
 "$sam" build
 if [ -n "$image" ]; then
-    uri=$(scripts/build_image.sh) || fail "the image was not built; nothing was deployed"
-    set -- --parameter-overrides "PredictBatchImageUri=$uri" "$@"
+    uri=$(scripts/build_image.sh) || {
+        say "the image was not built; nothing was deployed"
+        exit 1
+    }
+    # Into the words' own --parameter-overrides: of two, SAM would take the last.
+    into=
+    for word in "$@"; do
+        shift
+        set -- "$@" "$word"
+        if [ "$word" = --parameter-overrides ]; then
+            set -- "$@" "PredictBatchImageUri=$uri"
+            into=$word
+        fi
+    done
+    [ -n "$into" ] || set -- "$@" --parameter-overrides "PredictBatchImageUri=$uri"
+    say "all other parameters are asked for anew: SAM offers their defaults, not what they were"
 fi
+say "if you choose another name for the stack than $stack: $named"
 "$sam" deploy --guided "$@"

@@ -98,12 +98,17 @@ def _prepared(model: Path, console: JobConsole) -> PreparedBundle:
 
 
 def _publish(bundle: PreparedBundle, storage: Storage, stack: Stack) -> str:
-    """Put a bundle into the model bucket, its digest last; answers `name@version`."""
-    folder = f"s3://{stack.buckets['ModelBucket']}/{MODEL_PREFIX}{bundle.name}/{bundle.version}/"
+    """Put a bundle into the model bucket, its digest last; answers `name@version`.
+
+    `fanwise push` does more, for a bucket that holds something already, and by way of boto3. This one is
+    empty, and nobody's credentials, profile or proxy are to count here.
+    """
+    reference = bundles.reference_of(bundle)
+    folder = f"s3://{stack.buckets['ModelBucket']}/{MODEL_PREFIX}{reference.replace('@', '/')}/"
     files = sorted(path for path in bundle.folder.rglob("*") if path.is_file())
     for path in sorted(files, key=lambda file: file.name == DIGEST_FILE):
         storage.write(folder + path.relative_to(bundle.folder).as_posix(), path.read_bytes())
-    return f"{bundle.name}@{bundle.version}"
+    return reference
 
 
 def _tell_beginning(

@@ -1,4 +1,4 @@
-"""What of the template keeps data, as a template of literals: buckets, queues, topics, and the stack's outputs.
+"""What of the template keeps data, as a template of literals: buckets, queues, topics; and what the stack tells.
 
 CloudFormation in memory (`doors.in_memory`) makes it, so that DescribeStacks tells what a deployed stack would.
 """
@@ -16,11 +16,19 @@ _PROPERTIES: dict[str, tuple[str, ...]] = {
 
 
 def data_template(resources: Resources) -> dict[str, Any]:
-    """The template; its `Outputs` are those of the whole stack."""
+    """The template; its description, parameters and outputs are those of the whole stack."""
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": resources.description(),
+        "Parameters": {
+            name: {"Type": "String", "Default": value} for name, value in resources.parameters().items()
+        },
         "Resources": {
-            logical_id: {"Type": kind, "Properties": _properties(resources, kind, logical_id)}
+            logical_id: {
+                "Type": kind,
+                "DeletionPolicy": "Retain" if resources.is_kept(logical_id) else "Delete",
+                "Properties": _properties(resources, kind, logical_id),
+            }
             for kind in _PROPERTIES
             for logical_id in resources.of_type(kind)
         },

@@ -178,6 +178,18 @@ class Resources:
             for name, output in self._existing("Outputs").items()
         }
 
+    def description(self) -> str:
+        """What the template says of itself."""
+        return as_text(self._template.get("Description", ""))
+
+    def parameters(self) -> dict[str, str]:
+        """Every parameter with its value: what was given, else its default."""
+        return {name: as_text(self._values[name]) for name in self._section("Parameters")}
+
+    def is_kept(self, logical_id: str) -> bool:
+        """Whether the resource outlives its stack (DeletionPolicy)."""
+        return bool(self._resources[logical_id].get("DeletionPolicy") == "Retain")
+
     def is_built(self, logical_id: str) -> bool:
         """Whether `sam build` makes the resource's content (Metadata.BuildMethod)."""
         return "BuildMethod" in (self._resources[logical_id].get("Metadata") or {})

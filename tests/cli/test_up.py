@@ -1,175 +1,20 @@
 """`fanwise up`: the AWS CLI as it is against a stack of real processes, and how the command begins and ends."""
 
-import base64
-import io
 import json
-import os
-import shutil
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from PIL import Image
 
+from aws_cli import with_the_aws_cli
+from cli.ups import ITEMS, Up, items, png, started_up, up
 from cloud_in_process import read_lines
-from commands import TIMEOUT_S, Ended, command, processes_of, wait_until, wait_until_gone
+from commands import TIMEOUT_S, Ended, processes_of, wait_until, wait_until_gone
 from fanwise_cli.main import main
 
-AWS = Path(__file__).parents[2] / ".tools/awscli/bin/aws"
-MODEL_JSON = {
-    "name": "digits",
-    "inputs": {"pixels": {"kind": "image", "height": 8, "width": 8, "channels": 1, "scale": [0, 1]}},
-}
-ITEMS = 12
-
-with_the_aws_cli = pytest.mark.skipif(
-    not AWS.exists(),
-    reason="the AWS CLI is not set up: scripts/environment.sh tool awscli (make test does it)",
-)
-
-
-@dataclass
-class Up:
-    """A `fanwise up` at work, and what it said on stdout."""
-
-    process: "subprocess.Popen[str]"
-    told: dict[str, Any]
-    stderr: Path
-    folder: Path
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        told: dict[str, str] = self.told["environment"]
-        return told
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        told: dict[str, str] = self.told["outputs"]
-        return told
-
-    def aws(self, *words: str | Path) -> str:
-        """Run the AWS CLI as a person would, with what `up` printed; its stdout."""
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        environment = {
-            **kept,
-            **self.environment,
-            "HOME": str(self.folder),
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_PAGER": "",
-            "PYTHONUTF8": "1",
-        }
-        done = subprocess.run(
-            [AWS, *map(str, words)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            region_name=self.environment["AWS_DEFAULT_REGION"],
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(proxies={}),
-        )
-
-    def ended(self) -> list[dict[str, Any]]:
-        """Executions that have ended, the latest first, with their output."""
-        states = self.client("stepfunctions")
-        listed = states.list_executions(stateMachineArn=self.outputs["StateMachineArn"])["executions"]
-        return [
-            states.describe_execution(executionArn=one["executionArn"])
-            for one in listed
-            if one["status"] != "RUNNING"
-        ]
-
-    def next_job(self, start: Callable[[], object]) -> dict[str, Any]:
-        """What comes of the job that `start` starts: its summary."""
-        before = len(self.ended())
-        start()
-        wait_until(lambda: len(self.ended()) > before, self.process)
-        latest, *_ = self.ended()
-        assert latest["status"] == "SUCCEEDED", latest
-        summary: dict[str, Any] = json.loads(latest["output"])
-        return summary | {"executionArn": latest["executionArn"]}
-
-
-@contextmanager
-def started_up(folder: Path, *words: str | Path) -> Iterator[Up]:
-    """Start it, and wait until it says that it is up."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "stderr").open("w") as stderr:
-        process = subprocess.Popen(
-            command("up", "--json", "--logs", folder / "logs", *words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    try:
-        lines: list[str] = []
-        while not lines or lines[-1] != "}\n":
-            line = process.stdout.readline()
-            assert line, (folder / "stderr").read_text()
-            lines.append(line)
-        yield Up(process, json.loads("".join(lines)), folder / "stderr", folder)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-        process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def up(made_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One for the module, with a model of images of 8 by 8 published."""
-    folder = tmp_path_factory.mktemp("up")
-    model = folder / "digits"
-    model.mkdir()
-    shutil.copy(made_models / "digits.keras", model / "model.keras")
-    (model / "model.json").write_text(json.dumps(MODEL_JSON))
-    with started_up(folder, "--model", model, "--environments", "1") as up:
-        yield up
-
-
-def png(shade: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("L", (8, 8), shade).save(file, "PNG")
-    return file.getvalue()
-
-
-@pytest.fixture
-def items(tmp_path: Path) -> Path:
-    """An items file, with one that is no image."""
-    pictures = [base64.b64encode(png(number)).decode() for number in range(ITEMS - 1)] + ["bm8gaW1hZ2U="]
-    lines = [
-        json.dumps({"id": n, "inputs": {"pixels": f"data:image/png;base64,{picture}"}})
-        for n, picture in enumerate(pictures)
-    ]
-    path = tmp_path / "items.jsonl"
-    path.write_text("\n".join(lines))
-    return path
+__all__ = ["items", "up"]  # fixtures
 
 
 # With the AWS CLI.
@@ -315,6 +160,17 @@ def test_a_port_that_is_taken_is_said_in_a_line(capsys: pytest.CaptureFixture[st
     assert (ended.code, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"fanwise: port {port} of 127.0.0.1 cannot be had (Address already in use)")
+
+
+def test_a_second_one_on_its_port_is_refused_and_the_first_goes_on(
+    up: Up, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = up.environment["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    ended = ran(capsys, "up", "--port", port)
+    assert (ended.code, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"fanwise: port {port} of 127.0.0.1 cannot be had")
+    assert up.client("s3").list_buckets()["Buckets"]
 
 
 def test_without_the_extra_it_says_how_to_install_it(

@@ -164,7 +164,7 @@ def _failed(error: Exception, place: Place) -> StackError:
         raised.PartialCredentialsError: f"{place.credentials} are incomplete ({said}); give key and secret",
         raised.ProfileNotFound: f"{said}; `aws configure list-profiles` shows those there are",
         raised.NoRegionError: (
-            "which Region is the stack in? Give --region, or set AWS_DEFAULT_REGION or the profile's region"
+            "which Region is the stack in? Give --region, or set AWS_REGION or the profile's region"
         ),
         raised.InvalidRegionError: f"{said}; write a Region like us-east-1 (--region)",
         raised.CredentialRetrievalError: credentials,

@@ -237,10 +237,14 @@ def _is_on_this_machine(options: StackOptions) -> bool:
 
 
 def _session(options: StackOptions) -> Any:
-    """A session; of what runs on this machine, any credentials and Region will do."""
+    """A session; of what runs on this machine, any credentials and Region will do.
+
+    AWS_REGION counts as it does for the AWS CLI's second version; boto3 knows AWS_DEFAULT_REGION alone.
+    """
     import boto3  # noqa: PLC0415 - takes 0.3 s
 
-    session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    region = options.region or os.environ.get("AWS_REGION") or None
+    session = boto3.Session(profile_name=options.profile, region_name=region)
     if not _is_on_this_machine(options):
         return session
     if session.region_name is None:

@@ -182,6 +182,15 @@ def test_a_loopback_endpoint_needs_neither_region_nor_credentials(
     refused(ended, "'job'", f"fanwise status --endpoint-url {aws} lists the recent ones")
 
 
+def test_aws_region_says_where_and_counts_before_the_older_variable(
+    fanwise: Fanwise, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    refused(fanwise("status", "--stack", "nowhere"), "no stack 'nowhere' in eu-west-3", "--region")
+    ended = fanwise("status", "--stack", "nowhere", "--region", "eu-west-1")
+    refused(ended, "no stack 'nowhere' in eu-west-1", "--region")
+
+
 Elsewhere = Callable[[Deployed, Path], tuple[str, ...]]
 ELSEWHERE: list[Elsewhere] = [
     lambda deployed, _: (f"s3://{deployed.input}/items.jsonl",),

@@ -83,6 +83,9 @@ def test_the_stack_has_the_outputs_that_a_deployed_one_would_have(up: Opened) ->
     (stack,) = up.client("cloudformation").describe_stacks(StackName="fanwise")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     assert {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]} == up.stack.outputs
+    assert stack["Description"].startswith("fanwise: ")
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+    assert (parameters["FurtherItems"], parameters["PredictBatchMemoryMb"]) == ("", "1769")
     assert code(up.client("cloudformation").describe_stacks, StackName="other") == "ValidationError"
 
 
