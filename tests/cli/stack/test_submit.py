@@ -250,6 +250,8 @@ def test_a_file_that_changes_while_it_is_uploaded_is_not_left_there(
 def test_who_submits_the_same_at_the_same_time_has_the_same_job(
     fanwise: Fanwise, deployed: Deployed, items: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    versions = {"Status": "Enabled"}  # moto's CloudFormation leaves it out
+    deployed.s3.put_bucket_versioning(Bucket=deployed.input, VersioningConfiguration=versions)
     deployed.predictions_allowed = 0
     first = submitted(fanwise, items, "--model", model)
     # As it was for the other one: it looked before the first one's items were there.
