@@ -28,12 +28,15 @@ from fanwise_cli.bundles import safe_name
 from fanwise_cli.preparation import naming_items
 from fanwise_cli.progress import counted, waiting
 from fanwise_cli.stack.connection import DeployedStack
-from fanwise_cli.stack.transfers import Upload, upload
+from fanwise_cli.stack.transfers import Upload, changed, upload
 from fanwise_cli.terminal import JobConsole
 
 SUBMITTED = "submitted/"
 _HERE = "s3://items/"  # the folder of the items, as a bucket: it is read by the rules that the stages read by
 _BLOCK_ITEMS = 1024
+MAX_CREATED_BYTES = (
+    8 * 1024 * 1024
+)  # of an items file that is written by one request; what boto3 sends at once
 _DIGITS = 16  # of the hash of what is in a folder of `submitted/`
 
 Kinds = dict[str, Kind]
@@ -99,10 +102,27 @@ def bring(items: LocalItems, stack: DeployedStack, console: JobConsole, *, quiet
     first = missing[: len(missing) - len(last)]
     what = f"uploading {counted(len(missing), 'file')}"
     upload(stack.s3, stack.input_bucket, first, console, what, quiet=quiet)
-    upload(stack.s3, stack.input_bucket, last, console, "uploading the items file", quiet=quiet)
+    for one in last:
+        _bring_items_file(one, hashes[-1], stack, console, quiet=quiet)
     if not quiet and items.files and not missing:
         console.tell(f"{items.given}: is in {uri} already", "dim")
     return uri + (items.name or "")
+
+
+def _bring_items_file(
+    one: Upload, sha256: str, stack: DeployedStack, console: JobConsole, *, quiet: bool
+) -> None:
+    """Its version is part of the job's id: who submits the same at the same time is not to make a second one.
+
+    So it is written on condition that it is not there, unless it is too large for one request.
+    """
+    if one.size_bytes <= MAX_CREATED_BYTES:
+        body = one.path.read_bytes()
+        if hashlib.sha256(body).hexdigest() != sha256:
+            raise changed(one)
+        if stack.storage.create(f"s3://{stack.input_bucket}/{one.key}", body) == body:
+            return
+    upload(stack.s3, stack.input_bucket, [one], console, "uploading the items file", quiet=quiet)
 
 
 def _check_name(path: Path, name: str) -> None:

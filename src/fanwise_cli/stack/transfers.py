@@ -88,6 +88,11 @@ class BytesProgress:
                 self._console.tell(f"{self._what}  {decimal(self._done)} of {decimal(self._total)}")
 
 
+def changed(one: Upload) -> InputError:
+    """What to raise of a file that is another by now."""
+    return InputError(f"{one.path}: changed while it was uploaded; give the command again")
+
+
 class _Stopped(Exception):
     """The command was interrupted: what is on its way need not arrive."""
 
@@ -115,7 +120,7 @@ def upload(
             s3.upload_file(str(one.path), bucket, one.key, ExtraArgs=extra, Callback=arrived, Config=config)
             if Upload.of(one.path, one.key, **dict(one.metadata)) != one:
                 s3.delete_object(Bucket=bucket, Key=one.key)
-                raise InputError(f"{one.path}: changed while it was uploaded; give the command again")
+                raise changed(one)
 
         with ThreadPoolExecutor(FILES_AT_ONCE) as senders:
             sent = [senders.submit(put, one) for one in uploads]

@@ -123,7 +123,8 @@ class _Watched:
             if isinstance(ending.output, dict) and ending.output.get("duplicate"):
                 self.job = StackJob(self.job.execution, ending.output["job_id"])
                 return None
-            job_id = self.job.job_id or job_of(self._stack, self.job.execution)
+            # What it planned, and not what it was started for: its items may have been changed in between.
+            job_id = job_of(self._stack, self.job.execution) or self.job.job_id
             if job_id is None:
                 return None
             self.job = StackJob(self.job.execution, job_id)

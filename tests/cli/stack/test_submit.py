@@ -10,7 +10,10 @@ import pytest
 from cli.stack.conftest import Deployed, Fanwise
 from cli.stack.test_connection import refused
 from cloud_in_process import item, write_items
+from fanwise.model.bundle import sha256_of
+from fanwise.storage import Storage
 from fanwise_cli.stack import items as uploading
+from fanwise_cli.stack import submit as submitting
 from fanwise_cli.stack import transfers
 
 
@@ -224,16 +227,50 @@ def test_what_is_wrong_is_said_before_anything_is_started(
     assert machine["executions"] == []
 
 
+@pytest.mark.parametrize("created_up_to", [0, uploading.MAX_CREATED_BYTES])
 def test_a_file_that_changes_while_it_is_uploaded_is_not_left_there(
-    fanwise: Fanwise, deployed: Deployed, items: Path, model: str, monkeypatch: pytest.MonkeyPatch
+    fanwise: Fanwise,
+    deployed: Deployed,
+    items: Path,
+    model: str,
+    monkeypatch: pytest.MonkeyPatch,
+    created_up_to: int,
 ) -> None:
-    real = transfers.upload
+    def then_changed(path: Path) -> str:
+        found = sha256_of(path)
+        path.write_bytes(path.read_bytes() + b"\n")
+        return found
 
-    def change(s3: Any, bucket: str, uploads: Any, *rest: Any, **more: Any) -> None:
-        for one in uploads:
-            one.path.write_bytes(one.path.read_bytes() + b"\n")
-        real(s3, bucket, uploads, *rest, **more)
-
-    monkeypatch.setattr(uploading, "upload", change)
+    monkeypatch.setattr(uploading, "MAX_CREATED_BYTES", created_up_to)
+    monkeypatch.setattr(uploading, "sha256_of", then_changed)
     refused(fanwise("submit", items, "--model", model), "items.jsonl: changed while it was uploaded")
     assert deployed.keys("InputBucket") == []
+
+
+def test_who_submits_the_same_at_the_same_time_has_the_same_job(
+    fanwise: Fanwise, deployed: Deployed, items: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"Status": "Enabled"}  # moto's CloudFormation leaves it out
+    deployed.s3.put_bucket_versioning(Bucket=deployed.input, VersioningConfiguration=versions)
+    deployed.predictions_allowed = 0
+    first = submitted(fanwise, items, "--model", model)
+    # As it was for the other one: it looked before the first one's items were there.
+    monkeypatch.setattr(Storage, "list", lambda *_: iter(()))
+    second = submitted(fanwise, items, "--model", model)
+    assert second == {**first, "is_new": False}
+
+
+def test_what_watch_tells_is_of_the_job_that_was_planned(
+    fanwise: Fanwise, deployed: Deployed, items: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = deployed.put("mine.jsonl", items.read_bytes())
+    real = submitting.start
+
+    def changed_before(*words: Any) -> Any:
+        deployed.put("mine.jsonl", items.read_bytes() + items.read_bytes())
+        return real(*words)
+
+    monkeypatch.setattr(submitting, "start", changed_before)
+    ended = fanwise("submit", uri, "--model", model, "--watch", "--json")
+    assert ended.code == 0, ended.stderr
+    assert json.loads(ended.stdout)["items"]["predicted"] == 2 * len(items.read_text().splitlines())
