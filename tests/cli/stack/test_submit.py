@@ -13,8 +13,8 @@ from cloud_in_process import item, write_items
 from fanwise.model.bundle import sha256_of
 from fanwise.storage import Storage
 from fanwise_cli.stack import items as uploading
+from fanwise_cli.stack import jobs, transfers
 from fanwise_cli.stack import submit as submitting
-from fanwise_cli.stack import transfers
 
 
 def submitted(fanwise: Fanwise, *words: str | Path) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def test_what_watch_tells_is_of_the_job_that_was_planned(
     fanwise: Fanwise, deployed: Deployed, items: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = deployed.put("mine.jsonl", items.read_bytes())
-    real = submitting.start
+    real = jobs.start
 
     def changed_before(*words: Any) -> Any:
         deployed.put("mine.jsonl", items.read_bytes() + items.read_bytes())
