@@ -24,4 +24,5 @@ def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> di
         _storage(),
         results_bucket=settings.results_bucket(),
         memory_mb=settings.predict_batch_memory_mb(),
+        region=settings.region(),
     )
