@@ -216,6 +216,10 @@ def _keep(folder: Path, digest: Digest, cache: Path) -> None:
     if target.exists() and damaged(target, digest, digest.files) is not None:
         os.rename(target, folder.with_name("broken"))
     _rename(folder, target)
+    if folder.exists() and (folder / PROFILE_FILE).exists() and not (target / PROFILE_FILE).exists():
+        os.replace(
+            folder / PROFILE_FILE, target / PROFILE_FILE
+        )  # of a bundle that was kept before it was measured
 
 
 def _rename(folder: Path, target: Path) -> None:
