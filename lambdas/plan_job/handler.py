@@ -6,6 +6,7 @@ from typing import Any
 from fanwise import settings
 from fanwise.items.readable import prefixes_of
 from fanwise.planning import plan_job
+from fanwise.reckoning.batching import FunctionSize
 from fanwise.storage import Storage
 from fanwise.telemetry import Telemetry
 
@@ -27,4 +28,6 @@ def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> di
         results_bucket=settings.results_bucket(),
         readable=prefixes_of(settings.readable()),
         runtimes=settings.runtimes(),
+        size=FunctionSize(settings.predict_batch_memory_mb(), settings.predict_batch_timeout_s()),
+        region=settings.region(),
     )

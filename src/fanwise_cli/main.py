@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 import fanwise
 from fanwise.errors import DISK_FULL, FanwiseError, InputError
+from fanwise_cli import estimate_command
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.settings import DEBUG, debug
 from fanwise_cli.stack import commands as stack_commands
@@ -292,6 +293,7 @@ def up(
     return work
 
 
+estimate_command.register(app)
 stack_commands.register(app)
 
 

@@ -175,6 +175,11 @@ def gb_s(duration_ms: float, memory_mb: float) -> float:
     return math.ceil(duration_ms) / 1000 * memory_mb / 1024
 
 
+def storage_gb_s(duration_ms: float, storage_mb: float) -> float:
+    """The same of its /tmp, of which the first 512 MB are free."""
+    return gb_s(duration_ms, max(0.0, storage_mb - FREE_STORAGE_MB))
+
+
 def billed_ms(invocation: Invocation) -> int:
     """What Lambda bills of an invocation: whole milliseconds, its cold start included (since 2025-08-01)."""
     return math.ceil(invocation.duration_ms + (invocation.init_ms if invocation.cold else 0.0))
@@ -204,8 +209,8 @@ def usage_of(
         puts += invocation.puts
     return Usage(
         invocations=count,
-        gb_s=total_ms / 1000 * memory_mb / 1024,
-        storage_gb_s=total_ms / 1000 * max(0, storage_mb - FREE_STORAGE_MB) / 1024,
+        gb_s=gb_s(total_ms, memory_mb),
+        storage_gb_s=storage_gb_s(total_ms, storage_mb),
         children=count,
         child_gb_s=in_children,
         gets=gets,

@@ -90,7 +90,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """job.json: the plan. Everything that an invocation needs beside its entry.
 
     `parent` is the job whose dead letters are the items of this one, a replay; `suspects` how many of them had
-    killed their process alone, and may do so again.
+    killed their process alone, and may do so again. `estimate` is what the job was reckoned to take, where its
+    model has a profile (`fanwise.reckoning.estimate`).
     """
 
     job_id: str
@@ -106,6 +107,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     parent: str | None = None
     suspects: int = 0
+    estimate: dict[str, Any] | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
