@@ -6,6 +6,7 @@ read: first tiers, without free tier.
 """
 
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
@@ -173,6 +174,18 @@ def price(usage: Usage, prices: Prices) -> Cost:
 def gb_s(duration_ms: float, memory_mb: float) -> float:
     """What Lambda bills of an invocation: whole milliseconds, times its memory."""
     return math.ceil(duration_ms) / 1000 * memory_mb / 1024
+
+
+class Meter:
+    """What an invocation of a function has taken since the handler began."""
+
+    def __init__(self, memory_mb: int) -> None:
+        self._memory_mb = memory_mb
+        self._began = time.monotonic()
+
+    def gb_s(self) -> float:
+        """So far, as it is billed."""
+        return gb_s((time.monotonic() - self._began) * 1000, self._memory_mb)
 
 
 def storage_gb_s(duration_ms: float, storage_mb: float) -> float:

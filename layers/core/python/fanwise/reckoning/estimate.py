@@ -129,9 +129,8 @@ def estimate(
         gb_s=gb_s((plan_s + account_s) * 1000, OTHERS_MEMORY_MB) + gb_s(probe_ms, memory_mb),
         storage_gb_s=storage_gb_s(probe_ms, STORAGE_MB[runtime]),
         transitions=transitions_of(rounds=1 if entries else 0) + is_probed,
-        gets=GETS_OF_A_JOB + entries,
-        puts=PUTS_OF_A_JOB + 3 * math.ceil(entries / LISTED_AT_ONCE),
     )
+    usage += usage_of_accounting(entries)
     cost = price(usage, prices)
     return Estimate(
         items=work.items,
@@ -180,6 +179,11 @@ class Reckoner:
         reckoned = estimate(work, self.profile, runtime=job.model.runtime, size=self.size, prices=self.prices)
         described: dict[str, Any] = msgspec.to_builtins(reckoned)
         return described
+
+
+def usage_of_accounting(commits: int) -> Usage:
+    """The requests to S3 that PlanJob, AggregateResults and the Map make for so many entries."""
+    return Usage(gets=GETS_OF_A_JOB + commits, puts=PUTS_OF_A_JOB + 3 * math.ceil(commits / LISTED_AT_ONCE))
 
 
 def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float) -> list[int]:
