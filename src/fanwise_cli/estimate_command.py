@@ -1,4 +1,4 @@
-"""The command line's words of `fanwise estimate`, which works with a stack or without one."""
+"""The command line's words of `fanwise estimate` and `fanwise profile`, which work with a stack or without one."""
 
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fanwise_cli.exit_codes import EXIT_OK
-from fanwise_cli.stack.options import Endpoint, Json, Profile, Quiet, Region, Stack, Work, connected
+from fanwise_cli.stack.options import (
+    Endpoint,
+    Json,
+    OnStack,
+    Profile,
+    Quiet,
+    Region,
+    Stack,
+    Work,
+    connected,
+    refuse_stack_options,
+)
 from fanwise_cli.terminal import for_people, for_results, print_document
 
 if TYPE_CHECKING:
@@ -14,8 +25,9 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
-    app.command()(estimate)
+    """Add the commands to the command line."""
+    for command in (estimate, profile):
+        app.command()(command)
 
 
 def estimate(
@@ -45,7 +57,7 @@ def estimate(
     arch: Annotated[str | None, typer.Option("--arch", help="x86_64 or arm64, for its prices.")] = None,
     stack: Stack = None,
     region: Region = None,
-    profile: Profile = None,
+    aws_profile: Profile = None,
     endpoint_url: Endpoint = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -69,13 +81,41 @@ def estimate(
         )
 
         def connect() -> "AbstractContextManager[DeployedStack]":
-            return connected(stack, region, profile, endpoint_url)
+            return connected(stack, region, aws_profile, endpoint_url)
 
         reckoned = reckon(options, connect, for_people())
         if as_json:
             print_document(reckoned.described())
         else:
             print_estimate(for_results(), reckoned)
+        return EXIT_OK
+
+    return work
+
+
+def profile(
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="The --out folder of a job, or its id; of a stack its id.")
+    ],
+    stack: OnStack = None,
+    region: Region = None,
+    aws_profile: Profile = None,
+    endpoint_url: Endpoint = None,
+    as_json: Json = False,
+) -> Work:
+    """Put what a job measured into its model's profile, for the next estimate to rest on."""
+
+    def work() -> int:
+        if stack is not None:
+            from fanwise_cli.stack.feeding_back import profile_there  # noqa: PLC0415 - as above
+
+            with connected(stack, region, aws_profile, endpoint_url) as at:
+                profile_there(job, at, as_json=as_json)
+            return EXIT_OK
+        refuse_stack_options(region, aws_profile, endpoint_url)
+        from fanwise_cli.feeding_back import profile_here  # noqa: PLC0415 - as above
+
+        profile_here(job, as_json=as_json)
         return EXIT_OK
 
     return work

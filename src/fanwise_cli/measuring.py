@@ -23,13 +23,12 @@ import msgspec
 import fanwise
 from fanwise.errors import FanwiseError, ItemError
 from fanwise.limits import VCPU_MB
-from fanwise.model.profile import BatchTime, MeasuredOn, RuntimeProfile
+from fanwise.model.profile import MeasuredOn, RuntimeProfile, told_by_batch
 from fanwise.records import Runtime, moment_text
 
 MEASURE_S = 0.15  # spent on each figure
 MAX_REPEATS = 50
 MOST_LOAD_S = 1.0  # to load: a model that takes longer is not loaded again for a second vCPU
-BATCHES = (1, 8, 64, 256, 1024)  # entries that the profile tells the time an item of
 # Of an invocation on Lambda, beside its items: some five requests to S3, 20 ms each. A job measures it.
 ASSUMED_INVOCATION_MS = 100.0
 
@@ -104,15 +103,7 @@ def measure(folder: Path, runtime: Runtime, *, init_ms: float, peak_mb: int | No
         decode_ms=round(decode_ms, 4),
         peak_memory_mb=peak_mb,
     )
-    return with_batches(measured)
-
-
-def with_batches(runtime: RuntimeProfile) -> RuntimeProfile:
-    """The same figures, told by size of entry."""
-    batches = tuple(
-        BatchTime(items=items, item_ms=round(runtime.work_ms(items, VCPU_MB) / items, 4)) for items in BATCHES
-    )
-    return msgspec.structs.replace(runtime, batches=batches)
+    return told_by_batch(measured)
 
 
 def _rows(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) -> tuple[list[Any], float]:

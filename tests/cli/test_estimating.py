@@ -17,8 +17,9 @@ Fanwise = Callable[..., Ended]
 
 
 @pytest.fixture
-def profiled(bundle: Path) -> Path:
-    """The bundle of the arithmetic model, with a profile: 10 ms an item, a start of 2 s."""
+def profiled(tmp_path: Path) -> Path:
+    """A bundle of its own of the arithmetic model, with a profile: 10 ms an item, a start of 2 s."""
+    bundle = write_bundle(tmp_path / "arithmetic", "weights that were measured")
     profile = Profile(runtimes={"tensorflow": runtime_profile()})
     (bundle / "profile.json").write_bytes(msgspec.json.encode(profile))
     return bundle

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fanwise.model.profile import Profile, read_profile
-from fanwise_cli import measuring, prepare_bundle
+from fanwise.model.profile import BATCHES, Profile, read_profile
+from fanwise_cli import prepare_bundle
 from fanwise_cli.bundles import prepare
 from fanwise_cli.measuring import measure_apart, this_machine
 from profiles import profile
@@ -32,7 +32,7 @@ def test_a_bundle_has_a_profile_of_this_machine(measured: Profile) -> None:
 
 def test_the_figures_are_told_by_size_of_entry(measured: Profile) -> None:
     runtime = measured.runtimes["litert"]
-    assert [batch.items for batch in runtime.batches] == list(measuring.BATCHES)
+    assert [batch.items for batch in runtime.batches] == list(BATCHES)
     times = [batch.item_ms for batch in runtime.batches]
     assert times == sorted(times, reverse=True)
 

@@ -7,14 +7,15 @@ import msgspec
 import pytest
 
 from cli.stack.conftest import Deployed, Fanwise
-from cloud_in_process import item, write_items
+from cloud_in_process import item, write_bundle, write_items
 from fanwise.model.profile import Profile
 from profiles import runtime_profile
 
 
 @pytest.fixture
-def model(fanwise: Fanwise, deployed: Deployed, bundle: Path) -> str:
+def model(fanwise: Fanwise, deployed: Deployed, tmp_path: Path) -> str:
     """A model that is published, with its profile."""
+    bundle = write_bundle(tmp_path / "arithmetic", "weights that were measured")
     profile = Profile(runtimes={"tensorflow": runtime_profile()})
     (bundle / "profile.json").write_bytes(msgspec.json.encode(profile))
     return fanwise("push", bundle, "--version", "1").stdout.strip()

@@ -14,6 +14,7 @@ from fanwise.errors import BundleError
 from fanwise.limits import VCPU_MB
 from fanwise.records import Runtime
 
+BATCHES = (1, 8, 64, 256, 1024)  # entries that a profile tells the time an item of
 _REMEDY = "delete it, and it is measured again"
 
 
@@ -105,6 +106,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """profile.json."""
 
     runtimes: dict[Runtime, RuntimeProfile]
+
+
+def told_by_batch(runtime: RuntimeProfile) -> RuntimeProfile:
+    """The same figures, told by size of entry."""
+    batches = tuple(
+        BatchTime(items=items, item_ms=round(runtime.work_ms(items, VCPU_MB) / items, 4)) for items in BATCHES
+    )
+    return msgspec.structs.replace(runtime, batches=batches)
 
 
 def read_profile(text: bytes, where: str) -> Profile:
