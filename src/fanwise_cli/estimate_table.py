@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fanwise.limits import VCPU_MB
+from fanwise.reckoning.choices import HEADROOM
 from fanwise.reckoning.estimate import PROMISED_EXECUTIONS
 from fanwise_cli.estimating import Reckoned
 from fanwise_cli.progress import counted
@@ -140,6 +141,11 @@ def rests_on(reckoned: Reckoned) -> list[str]:
     if not profile.measured_on.system.endswith(_MACHINES[architecture]):
         lines.append(
             f"Durations are those of {profile.measured_on.system}; on {architecture} they may be others."
+        )
+    if found.memory_mb < profile.peak_memory_mb * HEADROOM:
+        lines.append(
+            f"The model needed {profile.peak_memory_mb:,} MB when it was measured: {found.memory_mb:,} MB may be too"
+            f" few."
         )
     if max(profile.compute_ms) == 1 and found.memory_mb > VCPU_MB:
         lines.append("Measured with one vCPU only: more are taken to be no faster.")

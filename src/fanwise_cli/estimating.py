@@ -121,7 +121,12 @@ def reckon(options: EstimateOptions, connect: Connect, console: JobConsole) -> R
     reads, max_concurrency = reads_of(model.kinds), manifest.max_concurrency
     if manifest.batch_size == "auto":
         chosen = auto_batch_size(
-            profile, items=counted.items, max_concurrency=max_concurrency, size=size, reads=reads
+            profile,
+            items=counted.items,
+            size_bytes=counted.size_bytes,
+            max_concurrency=max_concurrency,
+            size=size,
+            reads=reads,
         )
         batch_size, reason = chosen.items, chosen.reason
     else:

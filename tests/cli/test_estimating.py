@@ -129,6 +129,15 @@ def test_arm_and_other_regions_are_named(fanwise: Fanwise, items: Path, profiled
     assert "Durations are those of Linux x86_64; on arm64 they may be others." in " ".join(told.split())
 
 
+def test_a_memory_size_without_room_is_said(fanwise: Fanwise, items: Path, profiled: Path) -> None:
+    large = Profile(runtimes={"tensorflow": runtime_profile(peak_memory_mb=1500)})
+    (profiled / "profile.json").write_bytes(msgspec.json.encode(large))
+    said = "The model needed 1,500 MB when it was measured: 1,769 MB may be too few."
+    assert said in " ".join(fanwise("estimate", items, "--model", profiled).stdout.split())
+    found = reckoned(fanwise, items, "--model", profiled)
+    assert [choice["memory_mb"] for choice in found["choices"]][:2] == [1769, 2048]  # as it is; with room
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -152,6 +152,7 @@ def _started(
             batch_size = auto_batch_size(
                 profile,
                 items=_items_about(storage, source, items.begin),
+                size_bytes=source.size_bytes,
                 max_concurrency=manifest.max_concurrency,
                 size=size,
                 reads=reads_of(model.kinds),

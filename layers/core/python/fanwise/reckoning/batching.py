@@ -23,6 +23,11 @@ TARGET_WORK_S = 20.0
 GET_MS = 20.0  # of a small object from S3; hidden by the threads that fetch, up to a point
 
 
+# Of the items file, in an entry that nobody chose the size of: an entry is held whole, and each of its values is
+# an object of 140 bytes, which may have been two bytes of the file. So at most 560 MB, and mostly a tenth of it.
+MAX_AUTO_BYTES = 8 * 1024 * 1024
+
+
 @dataclass(frozen=True)
 class FunctionSize:
     """PredictBatch, as it is deployed."""
@@ -67,9 +72,18 @@ def work_ms(profile: RuntimeProfile, items: int, memory_mb: int, *, reads: int) 
 
 
 def auto_batch_size(
-    profile: RuntimeProfile | None, *, items: int, max_concurrency: int, size: FunctionSize, reads: int
+    profile: RuntimeProfile | None,
+    *,
+    items: int,
+    size_bytes: int,
+    max_concurrency: int,
+    size: FunctionSize,
+    reads: int,
 ) -> BatchSize:
-    """The batch size that fits a profile, in whole mini-batches where it has several; 256 without one."""
+    """The batch size that fits a profile, in whole mini-batches where it has several; 256 without one.
+
+    `items` of `size_bytes` together; `reads` are the objects that each points at.
+    """
     if profile is None:
         return BatchSize(DEFAULT_BATCH_SIZE, "the model has no profile of its runtime")
     each_ms = max(item_ms(profile, size.memory_mb, reads=reads), 1e-6)
@@ -83,6 +97,9 @@ def auto_batch_size(
         wanted, reason = by_entries, f"as many batches as may run at once ({max_concurrency:,})"
     else:
         wanted, reason = by_start, "as much work as a cold start takes"
+    by_memory = MAX_AUTO_BYTES * items / max(size_bytes, 1) if items else wanted
+    if by_memory < wanted:
+        wanted, reason = by_memory, f"as many as {MAX_AUTO_BYTES // 2**20} MB of the items file hold"
     whole = max(1, int(wanted / profile.mini_batch)) * profile.mini_batch
     if whole > MAX_BATCH_SIZE:
         return BatchSize(MAX_BATCH_SIZE, "the largest that there is")

@@ -47,7 +47,12 @@ def choices(
     for memory_mb in sizes:
         at = FunctionSize(memory_mb, size.timeout_s)
         batch = auto_batch_size(
-            profile, items=work.items, max_concurrency=work.max_concurrency, size=at, reads=work.reads
+            profile,
+            items=work.items,
+            size_bytes=work.size_bytes,
+            max_concurrency=work.max_concurrency,
+            size=at,
+            reads=work.reads,
         )
         reckoned = estimate(
             msgspec.structs.replace(work, batch_size=batch.items),
@@ -83,6 +88,7 @@ def best_of(made: list[Choice], work: Work, profile: RuntimeProfile, size: Funct
     batch = auto_batch_size(
         profile,
         items=work.items,
+        size_bytes=work.size_bytes,
         max_concurrency=work.max_concurrency,
         size=FunctionSize(best.memory_mb, size.timeout_s),
         reads=work.reads,
