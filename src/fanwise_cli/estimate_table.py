@@ -144,8 +144,8 @@ def rests_on(reckoned: Reckoned) -> list[str]:
         )
     if found.memory_mb < profile.peak_memory_mb * HEADROOM:
         lines.append(
-            f"The model needed {profile.peak_memory_mb:,} MB when it was measured: {found.memory_mb:,} MB may be too"
-            f" few."
+            f"The model needed {profile.peak_memory_mb:,} MB when it was measured: {found.memory_mb:,} MB may be"
+            f" too few."
         )
     if max(profile.compute_ms) == 1 and found.memory_mb > VCPU_MB:
         lines.append("Measured with one vCPU only: more are taken to be no faster.")
