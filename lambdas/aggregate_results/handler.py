@@ -5,6 +5,7 @@ from typing import Any
 
 from fanwise import settings
 from fanwise.aggregation import aggregate_results
+from fanwise.pricing import Meter
 from fanwise.storage import Storage
 from fanwise.telemetry import Telemetry
 
@@ -24,4 +25,6 @@ def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> di
         _storage(),
         results_bucket=settings.results_bucket(),
         memory_mb=settings.predict_batch_memory_mb(),
+        region=settings.region(),
+        meter=Meter(settings.function_memory_mb()),
     )

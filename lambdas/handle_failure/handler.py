@@ -5,6 +5,7 @@ from typing import Any
 
 from fanwise import settings
 from fanwise.failures import handle_failure
+from fanwise.pricing import Meter
 from fanwise.storage import Storage
 from fanwise.telemetry import Telemetry
 
@@ -26,4 +27,5 @@ def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> di
         timeout_s=settings.predict_batch_timeout_s(),
         request_id=context.aws_request_id,
         committed=telemetry.committed,
+        meter=Meter(settings.function_memory_mb()),
     )

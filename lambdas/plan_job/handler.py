@@ -6,6 +6,8 @@ from typing import Any
 from fanwise import settings
 from fanwise.items.readable import prefixes_of
 from fanwise.planning import plan_job
+from fanwise.pricing import Meter
+from fanwise.reckoning.batching import FunctionSize
 from fanwise.storage import Storage
 from fanwise.telemetry import Telemetry
 
@@ -20,11 +22,15 @@ def _storage() -> Storage:
 @telemetry.of
 def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> dict[str, Any]:
     """`{"execution", "started_at", "start": the execution's input}`; answers with the first Round."""
-    return plan_job(
+    meter = Meter(settings.function_memory_mb())
+    answer = plan_job(
         event,
         _storage(),
         model_bucket=settings.model_bucket(),
         results_bucket=settings.results_bucket(),
         readable=prefixes_of(settings.readable()),
         runtimes=settings.runtimes(),
+        size=FunctionSize(settings.predict_batch_memory_mb(), settings.predict_batch_timeout_s()),
+        region=settings.region(),
     )
+    return answer if answer["duplicate"] else {**answer, "others": 1, "others_gb_s": meter.gb_s()}

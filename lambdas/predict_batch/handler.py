@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fanwise import settings
+from fanwise.limits import decode_threads
 from fanwise.model.runtime import import_runtime
 from fanwise.prediction.batch import Environment, Request, predict_batch
 from fanwise.prediction.kept import Kept
-from fanwise.prediction.pipeline import Pipeline, decode_threads
+from fanwise.prediction.pipeline import Pipeline
 from fanwise.storage import Storage
 from fanwise.telemetry import Telemetry
 

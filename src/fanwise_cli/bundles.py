@@ -34,6 +34,7 @@ from fanwise.model.bundle import (
     sha256_of,
 )
 from fanwise.model.contract import NAME
+from fanwise.model.profile import read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime
 from fanwise_cli.bundle_sources import BundleSource, find_source
@@ -85,6 +86,8 @@ def prepare(model: Path, cache: Path) -> PreparedBundle:
         cache.mkdir(parents=True, exist_ok=True)
         made = _taken(source, cache) if source.prepared else _made(source, cache)
         _write_whole(record, msgspec.json.encode(made))
+    if PROFILE_FILE in source.files:
+        _keep_profile(source.files[PROFILE_FILE], _folder(cache, made.digest) / PROFILE_FILE)
     path = model.resolve()
     name = source.contract.name or safe_name(path.stem if path.is_file() else path.name)
     version = made.digest.removeprefix("sha256:")[:VERSION_DIGITS]
@@ -220,6 +223,21 @@ def _keep(folder: Path, digest: Digest, cache: Path) -> None:
     if target.exists() and damaged(target, digest, digest.files) is not None:
         os.rename(target, folder.with_name("broken"))
     _rename(folder, target)
+    if folder.exists() and (folder / PROFILE_FILE).exists() and not (target / PROFILE_FILE).exists():
+        os.replace(
+            folder / PROFILE_FILE, target / PROFILE_FILE
+        )  # of a bundle that was kept before it was measured
+
+
+def _keep_profile(given: Path, kept: Path) -> None:
+    """Have the cache's bundle go by the profile that came with the model, whichever it was kept with."""
+    text = given.read_bytes()
+    try:
+        read_profile(text, str(given))
+    except BundleError:  # it was measured anew
+        return
+    if not kept.exists() or kept.read_bytes() != text:
+        _write_whole(kept, text)
 
 
 def _rename(folder: Path, target: Path) -> None:

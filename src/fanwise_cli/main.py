@@ -15,11 +15,20 @@ from typer.exceptions import TyperException
 
 import fanwise
 from fanwise.errors import DISK_FULL, FanwiseError, InputError
+from fanwise_cli import estimate_command
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RunName, RuntimeName, Tolerate
 from fanwise_cli.settings import DEBUG, debug
 from fanwise_cli.stack import commands as stack_commands
-from fanwise_cli.stack.options import Endpoint, OnStack, Profile, Region, Work, connected
+from fanwise_cli.stack.options import (
+    Endpoint,
+    OnStack,
+    Profile,
+    Region,
+    Work,
+    connected,
+    refuse_stack_options,
+)
 from fanwise_cli.terminal import accept_any_text, for_people, say
 
 app = typer.Typer(
@@ -131,7 +140,7 @@ def resume(
             with connected(stack, region, profile, endpoint_url) as at:
                 going_on_there = control.resume(job, at, max_concurrency=max_concurrency)
                 return stack_commands.follow(going_on_there, at, for_people(), as_json=as_json, quiet=quiet)
-        _refuse_stack_options(region, profile, endpoint_url)
+        refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli import going_on  # noqa: PLC0415 - as above
         from fanwise_cli.preparation import HowToRun  # noqa: PLC0415 - as above
 
@@ -176,7 +185,7 @@ def replay(
                     quiet=quiet,
                 )
                 return stack_commands.follow(replayed, at, for_people(), as_json=as_json, quiet=quiet)
-        _refuse_stack_options(region, profile, endpoint_url)
+        refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli import going_on  # noqa: PLC0415 - as above
         from fanwise_cli.preparation import HowToRun  # noqa: PLC0415 - as above
 
@@ -235,7 +244,7 @@ def verify(
 
             with connected(stack, region, profile, endpoint_url) as at:
                 return control.verify(job, at, for_people(), as_json=as_json)
-        _refuse_stack_options(region, profile, endpoint_url)
+        refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli.verify import VerifyOptions, verify  # noqa: PLC0415 - as above
 
         return verify(VerifyOptions(job, root or (), as_json), console=for_people())
@@ -282,13 +291,8 @@ def up(
     return work
 
 
+estimate_command.register(app)
 stack_commands.register(app)
-
-
-def _refuse_stack_options(*said: str | None) -> None:
-    """Raises `InputError`: without --stack the job is looked for on this machine, and none of them would count."""
-    if any(said):
-        raise InputError("--region, --profile and --endpoint-url are of a stack's job; give --stack NAME too")
 
 
 def main(words: Sequence[str] | None = None) -> int:

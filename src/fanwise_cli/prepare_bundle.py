@@ -1,12 +1,14 @@
 """The runtimes' part of making a bundle, in a process of its own: `python -m fanwise_cli.prepare_bundle`.
 
 Exports a Keras model, reads the signature, checks the contract against it, freezes the model and converts it to
-LiteRT, where that can be done and seen to change nothing. `bundles` starts it and reads the report; importing this
-module imports neither TensorFlow nor Keras.
+LiteRT, where that can be done and seen to change nothing. Then it measures what the model takes to run
+(`profile.json`). `bundles` starts it and reads the report; importing this module imports neither TensorFlow nor
+Keras.
 """
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,12 +16,14 @@ import msgspec
 
 from fanwise.errors import BundleError, FanwiseError
 from fanwise.model.binding import Bound, bind, mini_batch, read_labels
-from fanwise.model.bundle import CONTRACT_FILE, KERAS_FILE, LITE_FILE, SAVED_MODEL, Conversion
+from fanwise.model.bundle import CONTRACT_FILE, KERAS_FILE, LITE_FILE, PROFILE_FILE, SAVED_MODEL, Conversion
 from fanwise.model.contract import Contract, read_contract
+from fanwise.model.profile import Profile, RuntimeProfile, read_profile
 from fanwise.model.runtime import ComputeError, Runtime, import_runtime
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime as RuntimeName
 from fanwise_cli.bundles import Report
+from fanwise_cli.measuring import MOST_LOAD_S, measure, measure_apart, peak_memory_mb
 
 Labels = Mapping[str, tuple[str, ...]]
 
@@ -38,6 +42,7 @@ def prepare_bundle(folder: Path, tell: Callable[[Report], None]) -> None:
     labels = {name: read_labels((folder / name).read_bytes(), name) for name in contract.label_files()}
     if (folder / LITE_FILE).exists():
         tell(_given_for_litert(folder, contract, labels))
+        _write_profile(folder, {"litert": measure_apart(folder, "litert")})
     else:
         _prepare_for_both(folder, contract, labels, tell)
 
@@ -59,11 +64,15 @@ def _given_for_litert(folder: Path, contract: Contract, labels: Labels) -> Repor
 def _prepare_for_both(
     folder: Path, contract: Contract, labels: Labels, tell: Callable[[Report], None]
 ) -> None:
+    began = time.monotonic()
     runtime_module = import_runtime("tensorflow")
+    init_ms = (time.monotonic() - began) * 1000
     keras_file = folder / KERAS_FILE
     if keras_file.exists():
         _export(keras_file, folder / SAVED_MODEL)
+    began = time.monotonic()
     runtime: Runtime = runtime_module.load(folder, contract.signature, threads=1)
+    load_s = time.monotonic() - began
     signature, bound, rows = _described(runtime, contract, labels)
 
     from fanwise_cli.comparing import Reference, made_up  # noqa: PLC0415 - imports numpy
@@ -71,6 +80,7 @@ def _prepare_for_both(
     from fanwise_cli.freezing import freeze  # noqa: PLC0415 - imports TensorFlow
 
     reference = Reference.of(runtime, made_up(signature.inputs, bound, rows), rows)
+    peak_mb = peak_memory_mb()
     note = freeze(folder, contract.signature, reference)
 
     def told(conversion: Conversion) -> None:
@@ -85,7 +95,32 @@ def _prepare_for_both(
         if note is None and keras_file.exists():
             saved_model = saved_model.rename(Path(temporary, SAVED_MODEL))
         told(Conversion(refused=DIED))  # a model that crashes the converter still runs on TensorFlow
-        told(convert(folder, saved_model, contract, labels, reference))
+        conversion = convert(folder, saved_model, contract, labels, reference)
+        told(conversion)
+    measured: dict[RuntimeName, RuntimeProfile | None] = {}
+    if conversion.refused is None:
+        measured["litert"] = measure_apart(folder, "litert")
+    if conversion.refused is not None or load_s < MOST_LOAD_S:  # of two, it is the one that is not run
+        measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb)
+    _write_profile(folder, measured)
+
+
+def _of_tensorflow(folder: Path, init_ms: float, peak_mb: int) -> RuntimeProfile | None:
+    """TensorFlow's figures; None where they cannot be had, which is no reason against the model."""
+    try:
+        return measure(folder, "tensorflow", init_ms=init_ms, peak_mb=peak_mb)
+    except Exception:  # whatever TensorFlow raises on a model; the report is told already
+        return None
+
+
+def _write_profile(folder: Path, measured: Mapping[RuntimeName, RuntimeProfile | None]) -> None:
+    """Put `profile.json` into a bundle's folder, unless it came with one that can be read."""
+    path = folder / PROFILE_FILE
+    try:
+        read_profile(path.read_bytes(), PROFILE_FILE)
+    except (FileNotFoundError, BundleError):
+        profile = Profile(runtimes={name: one for name, one in measured.items() if one is not None})
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1))
 
 
 def _described(runtime: Runtime, contract: Contract, labels: Labels) -> tuple[Signature, Bound, int]:

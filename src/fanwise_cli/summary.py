@@ -98,6 +98,11 @@ def told_lines(summary: dict[str, Any]) -> dict[str, str]:
     lines["on Lambda"] = (
         f"{summary['billed_gb_s']:,.1f} GB-s, about {dollars(cost['total'])} at list price ({cost['prices']})"
     )
+    if estimate := summary.get("estimate"):
+        lines["estimated"] = (
+            f"{estimate['billed_gb_s']:,.1f} GB-s, {dollars(estimate['cost_usd']['total'])}, and"
+            f" {lasted(estimate['duration_s']['total'])} on Lambda, when it was planned"
+        )
     return lines
 
 

@@ -74,6 +74,7 @@ def test_a_keras_file_becomes_a_bundle_for_both_runtimes(digits: PreparedBundle,
         "model.json",
         "model.keras",
         "model.tflite",
+        "profile.json",
     ]
     assert digits.name == "digits"
     assert digits.version == digits.digest.removeprefix("sha256:")[:12]
@@ -304,7 +305,7 @@ def test_a_litert_model_is_taken_as_it_is(made_models: Path, tmp_path: Path, for
         (given / "labels.txt").write_text(LABELS)
     bundle = prepare(given if form == "a folder" else given / "small.tflite", tmp_path / "cache")
     further = ["labels.txt", "model.json"] if form == "a folder" else []
-    assert files_of(bundle.folder) == sorted(["digest.json", "model.tflite", *further])
+    assert files_of(bundle.folder) == sorted(["digest.json", "model.tflite", "profile.json", *further])
     assert (bundle.name, bundle.notes) == ("digits" if form == "a folder" else "small", [])
     digest = read_digest((bundle.folder / "digest.json").read_bytes(), "digest.json")
     assert (digest.runtimes, digest.conversion) == (("litert",), None)

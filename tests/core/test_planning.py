@@ -19,9 +19,12 @@ from fanwise.commits import decide, read_job, read_work
 from fanwise.errors import BundleError, InputError, ItemsFileError, LocationError, ManifestError
 from fanwise.items.lines import split_records
 from fanwise.model.bundle import digest_of
+from fanwise.model.profile import Profile
 from fanwise.planning import plan_job
-from fanwise.records import Commit, Entry, Invocation, Round, job_prefix
+from fanwise.reckoning.estimate import Estimate
+from fanwise.records import Commit, Entry, Invocation, Job, Round, job_prefix
 from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from profiles import runtime_profile
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:fanwise-batch-inference:"
 MANIFEST = {"items": "s3://in/a/items.jsonl", "model": "tabular@1"}
@@ -514,6 +517,8 @@ def test_the_handler_plans_over_the_buckets_of_its_environment(
     monkeypatch.setenv("FANWISE_RESULTS_BUCKET", "results")
     monkeypatch.setenv("FANWISE_READABLE", "arn:aws:s3:::in/*,")
     monkeypatch.setenv("FANWISE_RUNTIMES", "tensorflow,litert")
+    monkeypatch.setenv("FANWISE_PREDICT_BATCH_MEMORY_MB", "1769")
+    monkeypatch.setenv("FANWISE_PREDICT_BATCH_TIMEOUT_S", "120")
     handler = Path(__file__).parents[2] / "lambdas" / "plan_job" / "handler.py"
     lambda_handler = runpy.run_path(str(handler))["lambda_handler"]
     event = {
@@ -521,4 +526,65 @@ def test_the_handler_plans_over_the_buckets_of_its_environment(
         "started_at": "2026-08-01T00:00:00.000Z",
         "start": {"manifest": MANIFEST},
     }
-    assert lambda_handler(event, SimpleNamespace(aws_request_id="a")) == world.plan()
+    answer = lambda_handler(event, SimpleNamespace(aws_request_id="a"))
+    assert answer.pop("others") == 1
+    assert answer.pop("others_gb_s") > 0  # what this invocation took
+    assert answer == world.plan()
+
+
+def put_profile(world: World, **figures: Any) -> None:
+    measured = Profile(runtimes={"tensorflow": runtime_profile(**figures)})
+    world.storage.write("s3://models/models/tabular/1/profile.json", msgspec.json.encode(measured))
+
+
+def job_of(world: World, answer: Mapping[str, Any]) -> Job:
+    return msgspec.json.decode(world.storage.read(world.home(answer) + "job.json"), type=Job)
+
+
+def test_batches_are_as_large_as_the_profile_has_them(world: World) -> None:
+    """10 ms an item: an environment's start of 2.1 s is worth 210, and there are too few items for more."""
+    world.items(1000)
+    put_profile(world)
+    job = job_of(world, world.plan())
+    assert (job.batch_size, job.entries, job.total) == (210, 5, 1000)
+
+
+def test_a_word_of_the_manifest_stands_over_the_profile(world: World) -> None:
+    world.items(100)
+    put_profile(world)
+    job = job_of(world, world.plan({**MANIFEST, "batch_size": 7}))
+    assert job.batch_size == 7
+    assert job.estimate is not None
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{}", b'{"runtimes": {}}', b"not json"])
+def test_without_a_profile_that_can_be_read_batches_are_256_and_nothing_is_estimated(
+    world: World, text: bytes | None
+) -> None:
+    world.items(300)
+    if text is not None:
+        world.storage.write("s3://models/models/tabular/1/profile.json", text)
+    job = job_of(world, world.plan())
+    assert (job.batch_size, job.entries, job.estimate) == (256, 2, None)
+
+
+def test_the_plan_keeps_what_the_job_was_reckoned_to_take(world: World) -> None:
+    world.items(1000)
+    put_profile(world)
+    kept = job_of(world, world.plan()).estimate
+    assert kept is not None
+    reckoned = msgspec.convert(kept, Estimate)
+    assert (reckoned.items, reckoned.batch_size, reckoned.batches) == (1000, 200, 5)  # of 5 batches, 200 each
+    assert reckoned.duration_s.compute == pytest.approx(2.1)  # 0.1 s, and 200 of 10 ms
+    assert reckoned.cost_usd["prices"] == "us-east-1 x86_64 2026-08"
+
+
+def test_a_try_after_another_cuts_the_same_batches(world: World) -> None:
+    world.items(1000)
+    put_profile(world)
+    whole = world.plan()
+    before = {key: body for key, body in world.files().items() if key.endswith(("job.json", "0.jsonl"))}
+    world.storage.delete(world.home(whole) + "job.json")  # what a PlanJob that died before its end left
+    assert world.plan() == whole
+    after = world.files()
+    assert {key: after[key] for key in before} == before

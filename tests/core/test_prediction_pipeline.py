@@ -13,13 +13,13 @@ from obstore.store import MemoryStore
 from fake_model import FakeModel
 from fanwise.errors import ItemError, ModelError, NotFound, StoreUnavailable
 from fanwise.items.parsing import Item
+from fanwise.limits import decode_threads
 from fanwise.prediction.pipeline import (
     MINI_BATCHES_AHEAD,
     ROWS_AHEAD_A_THREAD,
     Outcome,
     OutOfTime,
     Pipeline,
-    decode_threads,
 )
 from fanwise.storage import ObstoreBackend, Storage
 

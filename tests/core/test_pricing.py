@@ -1,13 +1,37 @@
 """Prices against numbers reckoned by hand from the pricing pages."""
 
-import pytest
+from collections.abc import Sequence
 
-from fanwise.pricing import Cost, billed_ms, cost_of
+import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+
+from fanwise.pricing import (
+    FREE_STORAGE_MB,
+    STORAGE_MB,
+    Cost,
+    Usage,
+    billed_ms,
+    price,
+    price_list,
+    prices_of,
+    transitions_of,
+    usage_of,
+)
 from fanwise.records import Invocation
+from fanwise_local.template import read_stack, stack_root
 
 
 def invocation(duration_ms: float, **more: object) -> Invocation:
     return Invocation(request_id="r", duration_ms=duration_ms, **more)  # type: ignore[arg-type]
+
+
+def cost_of(
+    invocations: Sequence[Invocation], *, memory_mb: int, rounds: int, storage_mb: int = FREE_STORAGE_MB
+) -> Cost:
+    """What a job of these invocations costs, in us-east-1 on x86_64."""
+    usage = usage_of(invocations, memory_mb=memory_mb, storage_mb=storage_mb)
+    return price(usage + Usage(transitions=transitions_of(rounds)), prices_of())
 
 
 @pytest.mark.parametrize(
@@ -27,12 +51,12 @@ def test_lambda_bills_whole_milliseconds_and_cold_starts(given: Invocation, bill
 
 
 def test_a_job_without_invocations_costs_its_transitions() -> None:
-    assert cost_of([], memory_mb=1769, rounds=0) == Cost(0, 0, 10 * 0.000025, 0)
+    assert cost_of([], memory_mb=1769, rounds=0) == Cost(transitions=10 * 0.000025)
 
 
 def test_one_invocation_of_a_second_at_one_gigabyte() -> None:
     cost = cost_of([invocation(1000, gets=10, puts=2)], memory_mb=1024, rounds=1)
-    assert cost.billed_gb_s == 1
+    assert usage_of([invocation(1000)], memory_mb=1024).gb_s == 1
     assert cost.lambda_usd == pytest.approx(0.0000166667 + 0.0000002)
     # 13 transitions; one Express request, and 1 s of 64 MB
     assert cost.step_functions_usd == pytest.approx(13 * 0.000025 + 0.000001 + 0.0625 * 0.00001667)
@@ -42,8 +66,9 @@ def test_one_invocation_of_a_second_at_one_gigabyte() -> None:
 
 def test_ten_thousand_invocations_of_ten_seconds_at_one_vcpu() -> None:
     """10,000 times 10 s at 1,769 MB = 172,754 GB-s: $2.879 of Lambda, and two rounds."""
-    cost = cost_of([invocation(10_000)] * 10_000, memory_mb=1769, rounds=2)
-    assert cost.billed_gb_s == pytest.approx(172_753.90625)
+    ten_thousand = [invocation(10_000)] * 10_000
+    assert usage_of(ten_thousand, memory_mb=1769).gb_s == pytest.approx(172_753.90625)
+    cost = cost_of(ten_thousand, memory_mb=1769, rounds=2)
     assert cost.lambda_usd == pytest.approx(2.87923753 + 0.002)
     assert cost.step_functions_usd == pytest.approx(16 * 0.000025 + 0.01 + 100_000 * 0.0625 * 0.00001667)
 
@@ -66,3 +91,75 @@ def test_a_child_is_billed_in_whole_steps_of_100_ms(duration_ms: float, steps: i
     )
     child_usd = one.step_functions_usd - nothing.step_functions_usd - 0.000001
     assert child_usd / (0.1 * 0.0625 * 0.00001667) == pytest.approx(steps)
+
+
+def test_storage_is_billed_beyond_its_first_512_megabytes() -> None:
+    free, more = (
+        cost_of([invocation(1000)] * 100, memory_mb=1024, rounds=0, storage_mb=mb) for mb in (512, 2048)
+    )
+    assert free.lambda_storage == 0
+    assert more.lambda_storage == pytest.approx(100 * 1.5 * 0.0000000309)
+    assert more.lambda_usd - free.lambda_usd == pytest.approx(more.lambda_storage)
+
+
+def test_arm_is_a_fifth_cheaper() -> None:
+    usage = usage_of([invocation(1000)], memory_mb=1024)
+    x86, arm = price(usage, prices_of("us-east-1")), price(usage, prices_of("us-east-1", "arm64"))
+    assert (x86.lambda_compute, arm.lambda_compute) == pytest.approx((0.0000166667, 0.0000133334))
+    assert arm.lambda_requests == x86.lambda_requests
+
+
+def test_prices_name_region_architecture_and_date() -> None:
+    assert prices_of().label == prices_of("us-east-1").label == "us-east-1 x86_64 2026-08"
+    assert prices_of("us-east-1", "arm64").label == "us-east-1 arm64 2026-08"
+
+
+def test_a_region_without_prices_says_whose_stand_in() -> None:
+    prices = prices_of("mars-north-1")
+    assert prices.usd == prices_of("us-east-1").usd
+    assert prices.label == "us-east-1 x86_64 2026-08 (for mars-north-1, which has no prices here)"
+
+
+def test_every_price_has_a_source_and_both_architectures() -> None:
+    known = price_list()
+    assert all(source.startswith("https://aws.amazon.com/") for source in known.sources)
+    for region in known.regions.values():
+        assert set(region.lambda_usd_per_gb_s) == {"x86_64", "arm64"}
+
+
+def test_storage_is_that_of_the_template() -> None:
+    functions = read_stack(stack_root()).functions
+    assert {
+        "litert": functions["PredictBatchLiteRTFunction"].ephemeral_storage_mb,
+        "tensorflow": functions["PredictBatchTensorFlowFunction"].ephemeral_storage_mb,
+    } == STORAGE_MB
+
+
+_counts = st.integers(0, 10**9)
+_usages = st.builds(
+    Usage,
+    invocations=_counts,
+    gb_s=st.floats(0, 1e9),
+    storage_gb_s=st.floats(0, 1e9),
+    transitions=_counts,
+    children=_counts,
+    child_gb_s=st.floats(0, 1e9),
+    gets=_counts,
+    puts=_counts,
+)
+
+
+@drawn(_usages, _usages)
+def test_two_usages_together_cost_what_they_cost_apart(one: Usage, other: Usage) -> None:
+    prices = prices_of()
+    together = price(one + other, prices).total_usd
+    assert together == pytest.approx(price(one, prices).total_usd + price(other, prices).total_usd)
+
+
+@drawn(_usages)
+def test_the_parts_are_the_total(usage: Usage) -> None:
+    described = price(usage, prices_of()).described(prices_of())
+    assert described["total"] == pytest.approx(sum(described["parts"].values()), abs=1e-5)
+    assert described["total"] == pytest.approx(
+        described["lambda"] + described["step_functions"] + described["s3"], abs=1e-5
+    )

@@ -27,6 +27,7 @@ TIMES = {
     "latency_ms",
     "billed_gb_s",
     "cost_usd",
+    "duration_parts_s",
     "cold_starts",
 }
 

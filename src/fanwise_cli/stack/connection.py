@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import fanwise
 from fanwise.errors import StackError, StoreUnavailable
 from fanwise.items.readable import Readable, prefixes_of
+from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize
 from fanwise.storage import Location, Storage
 from fanwise_cli.settings import stack_name
 from fanwise_cli.stack.aws_errors import Place, aws_errors_told, in_other_region
@@ -65,7 +66,7 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class DeployedStack:
-    """A stack that can be worked with. `readable` is what items and manifests may be."""
+    """A stack that can be worked with. `readable` is what items and manifests may be, `size` PredictBatch's."""
 
     name: str
     place: Place
@@ -76,6 +77,7 @@ class DeployedStack:
     readable: Readable
     options: StackOptions
     session: Any  # a boto3.Session
+    size: FunctionSize = DEFAULT_SIZE
 
     @cached_property
     def s3(self) -> Any:
@@ -153,6 +155,15 @@ def connect(options: StackOptions) -> DeployedStack:
         readable=prefixes_of([f"arn:aws:s3:::{outputs['InputBucket']}/*", *further]),
         options=options,
         session=session,
+        size=_size(parameters),
+    )
+
+
+def _size(parameters: Mapping[str, str]) -> FunctionSize:
+    """PredictBatch's size, as the stack was deployed."""
+    return FunctionSize(
+        int(parameters.get("PredictBatchMemoryMb") or DEFAULT_SIZE.memory_mb),
+        float(parameters.get("PredictBatchTimeoutS") or DEFAULT_SIZE.timeout_s),
     )
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fanwise.errors import InputError
+
 if TYPE_CHECKING:
     from fanwise_cli.stack.connection import DeployedStack
 
@@ -44,3 +46,9 @@ def connected(
             yield found
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; what is there stays, and the same command goes on") from None
+
+
+def refuse_stack_options(*said: str | None) -> None:
+    """Raises `InputError`: without --stack the job is looked for on this machine, and none of them would count."""
+    if any(said):
+        raise InputError("--region, --profile and --endpoint-url are of a stack's job; give --stack NAME too")

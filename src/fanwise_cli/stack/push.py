@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fanwise.errors import BundleError
-from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX, Digest, read_digest, sha256_of
+from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX, PROFILE_FILE, Digest, read_digest, sha256_of
 from fanwise_cli import bundles
 from fanwise_cli.bundles import PreparedBundle
 from fanwise_cli.preparation import unusable_paths_are_input
@@ -83,7 +83,9 @@ def publish(
     winner = read_digest(stack.storage.create(digest_uri, text), digest_uri)
     bundles.check_same(reference, winner, prepared)
     for one in uploads:
-        if not _is_there(stack, one):
+        if not one.key.endswith("/" + PROFILE_FILE) and not _is_there(
+            stack, one
+        ):  # measured again, it is another
             raise BundleError(
                 f"model {reference}: somebody else published another bundle under this name at the same time, and"
                 f" their files are mixed now; publish it under another --version"

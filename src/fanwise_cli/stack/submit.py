@@ -61,7 +61,7 @@ class Submitted:
 def submit(options: SubmitOptions, stack: DeployedStack, console: JobConsole) -> Submitted:
     """Bring what is on this machine, and start the job, unless it is there. Raises `InputError`."""
     with unusable_paths_are_input():
-        asked = _asked(options, stack)
+        asked = ask(options, stack)
         model = reference_of(asked.model, stack, console, quiet=options.quiet)
         items = asked.items
         if isinstance(items, Path):
@@ -80,7 +80,7 @@ def submit(options: SubmitOptions, stack: DeployedStack, console: JobConsole) ->
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What the command line and the manifest say together: items of this machine as a path, else their URI."""
 
     items: Path | str
@@ -88,27 +88,32 @@ class _Asked:
     words: Mapping[str, Any]
 
 
-def _asked(options: SubmitOptions, stack: DeployedStack) -> _Asked:
+def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
+    """Put the command line's words over the manifest's. `stack` is needed for items that are there.
+
+    Raises `InputError`.
+    """
     over = words_over(options)
     given = options.items
     if given.startswith("s3://"):
         if not given.lower().endswith(".json"):
-            return _Asked(given, _model(options), over)
+            return Asked(given, _model(options), over)
+        assert stack is not None  # noqa: S101 - whoever has an s3:// URI is connected
         manifest = _manifest_there(given, stack)
-        return _Asked(manifest.items, options.model or manifest.model, {**_said(manifest), **over})
+        return Asked(manifest.items, options.model or manifest.model, {**_said(manifest), **over})
     path = Path(given)
     if not path.exists():
         raise ItemsFileError(
             f"{given}: no such file or folder; give an items file, a manifest (.json), a folder, or an s3:// URI"
         )
     if not path.is_file() or path.suffix.lower() != ".json":
-        return _Asked(path, _model(options), over)
+        return Asked(path, _model(options), over)
     manifest = read_manifest(path.read_bytes(), given, BESIDE)
     is_beside = manifest.items.startswith(BESIDE)
     items = items_beside(path, manifest.items) if is_beside else manifest.items
     beside = path.parent / manifest.model
     model: str | Path = beside if beside.exists() else manifest.model
-    return _Asked(items, options.model or model, {**_said(manifest), **over})
+    return Asked(items, options.model or model, {**_said(manifest), **over})
 
 
 def _model(options: SubmitOptions) -> str:

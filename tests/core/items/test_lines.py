@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fanwise import limits
 from fanwise.errors import ItemsChanged
 from fanwise.items import cutting, lines
-from fanwise.items.cutting import cut_entries
+from fanwise.items.cutting import count_about, cut_entries
 from fanwise.items.lines import LineKind, Record, bytes_to_read, cut, rest_of, split_records
 from fanwise.records import Entry
 
@@ -249,3 +249,24 @@ def test_json_lines_come_back(objects: list[dict[str, str]], chunk_bytes: int, b
     data = b"\r\n".join(json.dumps(value, ensure_ascii=False).encode() for value in objects)
     entries = cut_entries(chunked(data, chunk_bytes), "jsonl", batch_size)
     assert [json.loads(r.text) for entry in entries for r in split(data, "jsonl", entry)] == objects
+
+
+@given(files, kinds)
+def test_a_file_that_is_seen_whole_is_counted_as_it_is_cut(data: bytes, kind: LineKind) -> None:
+    assert count_about(data, kind, len(data)) == sum(e.count for e in cut_entries([data], kind, 1))
+
+
+@pytest.mark.parametrize(
+    ("beginning", "size_bytes", "about"),
+    [
+        (b'{"a": 1}\n{"a": 2}\n{"a"', 9 * 1000, 1000),  # what is cut off has no say
+        (b'{"a": 1}\n' * 3, 28, 3),
+        (b'{"a": "' + b"x" * 100, 10_000, 1),
+        (b"", 0, 0),
+        (b"\n\n\n", 3, 0),
+    ],
+)
+def test_a_file_that_is_seen_in_part_is_counted_by_what_it_begins_with(
+    beginning: bytes, size_bytes: int, about: int
+) -> None:
+    assert count_about(beginning, "jsonl", size_bytes) == about

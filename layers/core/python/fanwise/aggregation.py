@@ -18,7 +18,8 @@ import fanwise
 from fanwise import limits
 from fanwise.commits import Walk, read_job, read_work, walk, write_work
 from fanwise.errors import message_of_cause
-from fanwise.pricing import PRICES, billed_ms, cost_of
+from fanwise.pricing import Meter, billed_ms, price, prices_of
+from fanwise.reckoning.job_usage import Others, parts_of_duration, usage_of_job
 from fanwise.records import Commit, Entry, Job, Part, Round, home_of, job_prefix, moment_text
 from fanwise.redaction import redacted
 from fanwise.replays import read_summary, told_of_replays, write_summary
@@ -32,11 +33,19 @@ _row_decoder = json.JSONDecoder()
 
 
 def aggregate_results(
-    event: Mapping[str, Any], storage: Storage, *, results_bucket: str, memory_mb: int
+    event: Mapping[str, Any],
+    storage: Storage,
+    *,
+    results_bucket: str,
+    memory_mb: int,
+    region: str | None = None,
+    meter: Meter | None = None,
 ) -> dict[str, Any]:
     """Account for a round and answer with the next `records.Round`, or with the last one and its summary.
 
     `event` is the Round that has run, with `map_run` (what the Map answered) or `stop` (why there was none).
+    `memory_mb` is PredictBatch's, `region` the one whose prices the job's cost is reckoned with; `meter` measures
+    this invocation for it.
     Raises `StoreUnavailable`.
     """
     before = msgspec.convert(event, Round)
@@ -60,12 +69,21 @@ def aggregate_results(
                 stalled=after.stalled,
                 unfinished=before.unfinished + after.unfinished,
                 probe=None,
+                **_others(before, meter),
             )
         )
     predictions, failures = _parts(ledger.commits)
     storage.write(home + "parts.jsonl", msgspec.json.Encoder().encode_lines([*predictions, *failures]))
     summary = _summary(
-        before, after, job, ledger, reason=reason, memory_mb=memory_mb, rounds=before.round + ran
+        before,
+        after,
+        job,
+        ledger,
+        reason=reason,
+        memory_mb=memory_mb,
+        rounds=before.round + ran,
+        region=region,
+        others=Others(*_others(before, meter).values()),
     )
     summary["replays"] = told_of_replays(storage, results_bucket, home)
     _remove_orphans(storage, home, ledger.commits)
@@ -88,6 +106,13 @@ def aggregate_results(
             failures_uri=home + "failures/",
         )
     )
+
+
+def _others(before: Round, meter: Meter | None) -> dict[str, Any]:
+    """What PlanJob and AggregateResults have taken, this invocation with them."""
+    if meter is None:
+        return {"others": before.others, "others_gb_s": before.others_gb_s}
+    return {"others": before.others + 1, "others_gb_s": before.others_gb_s + meter.gb_s()}
 
 
 def _tell_parent(storage: Storage, bucket: str, parent: str) -> None:
@@ -245,6 +270,8 @@ def _summary(
     reason: str | None,
     memory_mb: int,
     rounds: int,
+    region: str | None,
+    others: Others,
 ) -> dict[str, Any]:
     commits = ledger.commits
     predicted = sum(commit.predicted for commit in commits)
@@ -255,7 +282,11 @@ def _summary(
     missing = job.total - predicted - dead_lettered
     status, why = _verdict(job, predicted, dead_lettered, missing, failures)
     invocations = [commit.invocation for commit in commits]
-    cost = cost_of(invocations, memory_mb=memory_mb, rounds=rounds)
+    unfinished = before.unfinished + after.unfinished
+    usage = usage_of_job(
+        job, commits, memory_mb=memory_mb, rounds=rounds, unfinished=unfinished, others=others
+    )
+    prices = prices_of(region)
     started, ended = datetime.fromisoformat(before.started_at), datetime.now(UTC)
     duration_s = max((ended - started).total_seconds(), 0.001)
     return {
@@ -286,21 +317,16 @@ def _summary(
             "died": sum(1 for commit in commits if commit.died),
         },
         "rounds": rounds,
-        "invocations": len(commits) + before.unfinished + after.unfinished,
+        "invocations": len(commits) + unfinished,
         "cold_starts": sum(invocation.cold for invocation in invocations),
         "started_at": before.started_at,
         "ended_at": moment_text(ended),
         "duration_s": round(duration_s, 3),
         "items_per_s": round((after.decided - before.decided_before) / duration_s, 1),
-        "billed_gb_s": round(cost.billed_gb_s, 3),
-        "cost_usd": {
-            "total": round(cost.total_usd, 6),
-            "lambda": round(cost.lambda_usd, 6),
-            "step_functions": round(cost.step_functions_usd, 6),
-            "s3": round(cost.s3_usd, 6),
-            "estimated": True,
-            "prices": PRICES,
-        },
+        "billed_gb_s": round(usage.gb_s, 3),
+        "cost_usd": price(usage, prices).described(prices),
+        "duration_parts_s": parts_of_duration(commits),
+        "estimate": job.estimate,
         "latency_ms": _percentiles([billed_ms(invocation) for invocation in invocations]),
         "failures": dict(sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))),
     }

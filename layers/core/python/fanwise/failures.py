@@ -16,6 +16,7 @@ from fanwise.commits import decide, read_commit, read_job, unheard
 from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
+from fanwise.pricing import Meter
 from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, home_of
 from fanwise.redaction import redacted
 from fanwise.storage import Storage
@@ -43,11 +44,13 @@ def handle_failure(
     timeout_s: float,
     request_id: str,
     committed: Callable[[Commit], None] = unheard,
+    meter: Meter | None = None,
 ) -> dict[str, Any]:
     """Decide an entry whose invocation died; answers like PredictBatch does.
 
     `timeout_s` is PredictBatch's: what the death is billed to. `committed` is told the commit, if this invocation
-    is the one that decides. Raises `StoreUnavailable`, `ItemsChanged`.
+    is the one that decides; `meter` measures this invocation for the job's cost. Raises `StoreUnavailable`,
+    `ItemsChanged`.
     """
     failed = msgspec.convert(event, FailedBatch)
     entry = failed.entry
@@ -56,7 +59,11 @@ def handle_failure(
     if commit is None:
         job = read_job(storage, home)
         invocation = Invocation(request_id=request_id, duration_ms=timeout_s * 1000)
-        commit = decide(storage, home, _commit_of(failed, job, storage, home, invocation), committed)
+        made = _commit_of(failed, job, storage, home, invocation)
+        if meter is not None:
+            invocation = msgspec.structs.replace(invocation, others_gb_s=meter.gb_s())
+            made = msgspec.structs.replace(made, invocation=invocation)
+        commit = decide(storage, home, made, committed)
     return {
         "entry": entry.entry,
         "predicted": commit.predicted,

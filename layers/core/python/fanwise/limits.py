@@ -46,3 +46,8 @@ CUT_INTO = 4  # an entry whose invocation died is cut into so many
 MAX_ROUNDS = 200  # about 12 of the 25,000 history events each (service-quotas)
 MAX_STALLED_ROUNDS = 3  # rounds in a row that decided nothing, before what is left is `missing`
 STALLED_WAIT_S = 30  # before an entry that was not tried is tried again; doubles
+
+
+def decode_threads(memory_mb: int) -> int:
+    """Threads that fetch and decode: enough to wait for the store in, few enough not to starve the model."""
+    return 4 + 2 * max(1, round(memory_mb / VCPU_MB))

@@ -90,7 +90,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """job.json: the plan. Everything that an invocation needs beside its entry.
 
     `parent` is the job whose dead letters are the items of this one, a replay; `suspects` how many of them had
-    killed their process alone, and may do so again.
+    killed their process alone, and may do so again. `estimate` is what the job was reckoned to take, where its
+    model has a profile (`fanwise.reckoning.estimate`).
     """
 
     job_id: str
@@ -106,6 +107,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     parent: str | None = None
     suspects: int = 0
+    estimate: dict[str, Any] | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +137,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """One invocation of PredictBatch, as its handler measured it (a death: its timeout).
 
     `load_ms` is the part of `duration_ms` that the model took to load and warm up; `init_ms` comes on top.
+    `others_gb_s` is what HandleFailure took to commit for it.
     """
 
     request_id: str
@@ -144,6 +147,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     cold: bool = False
     gets: int = 0
     puts: int = 0
+    others_gb_s: float = 0.0
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +186,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has put `summary` there. `decided` counts the items that have become a prediction or a dead letter so far,
     `decided_before` those that had when this execution began (a resume), which was with round `first_round`;
     `stalled` the rounds in a row that decided nothing; `unfinished` the tries so far that left no commit. `stop`
-    is why no further round may run, as Step Functions has it (`{"Error", "Cause"}`). With `closes` this execution
+    is why no further round may run, as Step Functions has it (`{"Error", "Cause"}`). `others` and `others_gb_s`
+    are the invocations of PlanJob and AggregateResults so far, and what they took. With `closes` this execution
     accounts for another one, `execution`, which died or was stopped.
     """
 
@@ -200,6 +205,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     execution: str
     decided_before: int = 0
     unfinished: int = 0
+    others: int = 0
+    others_gb_s: float = 0.0
     first_round: int = 0
     stop: dict[str, str] | None = None
     closes: bool = False

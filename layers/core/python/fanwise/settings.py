@@ -18,6 +18,7 @@ RUNTIME = "FANWISE_RUNTIME"
 RUNTIMES = "FANWISE_RUNTIMES"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"
+REGION = "AWS_REGION"
 SERVICE = "POWERTOOLS_SERVICE_NAME"
 
 
@@ -82,6 +83,11 @@ def predict_batch_memory_mb() -> int:
 def function_memory_mb() -> int:
     """The memory size of the function this process runs, as Lambda tells it; 1,769 MB outside of one."""
     return int(os.environ.get(FUNCTION_MEMORY_MB, "1769"))
+
+
+def region() -> str | None:
+    """The Region that this function runs in, as Lambda tells it; None outside of one."""
+    return os.environ.get(REGION) or None
 
 
 def service() -> str:

@@ -34,6 +34,22 @@ def cut_entries(
         yield msgspec.structs.replace(held, end=cutter.position)  # with the blank lines at the file's end
 
 
+def count_about(beginning: bytes, kind: LineKind, size_bytes: int) -> int:
+    """How many records a file of `size_bytes` has, if all are like those it begins with; exact, if that is all.
+
+    `beginning` starts where the first record may, and `size_bytes` counts from there.
+    """
+    is_whole = len(beginning) >= size_bytes
+    text = beginning.removeprefix(BOM)
+    count, seen = 0, 0
+    for ends in ends_of_records(kind, text):
+        count, seen = count + len(ends), ends[-1]
+    has_more = bool(shortest_in_same_state(kind, text[seen:]).strip())
+    if is_whole or count == 0:  # or one record is longer than what was looked at
+        return count + has_more
+    return max(count, round(count * size_bytes / seen))
+
+
 def _filled(cutter: "_Cutter", chunks: Iterable[bytes], kind: LineKind, start: int) -> Iterator[Entry]:
     if start == 0:
         cutter.position, chunks = _after_bom(chunks)

@@ -19,6 +19,7 @@ import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
 from fanwise.model.contract import NAME, Contract, read_contract
+from fanwise.model.profile import RuntimeProfile, read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import ModelRef, Runtime
 from fanwise.storage import Storage
@@ -143,6 +144,18 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
         raise BundleError(f"runtime {asked!r} is not on this stack, which runs {runs}; {remedies}")
     remedies = f"publish it for that, or {image}" if "tensorflow" in able else "publish it for that"
     raise BundleError(f"model {model!r} is for {names}, and this stack runs {runs}; {remedies}")
+
+
+def profile_of(storage: Storage, ref: ModelRef) -> RuntimeProfile | None:
+    """What a published bundle takes to run on its runtime; None where nobody has measured that.
+
+    It is asked for to be faster, so one that cannot be read is as good as none.
+    """
+    where = f"{ref.uri}/{PROFILE_FILE}"
+    try:
+        return read_profile(storage.read(where), where).runtimes.get(ref.runtime)
+    except (FileNotFoundError, PermissionError, BundleError):
+        return None
 
 
 def fetch(storage: Storage, ref: ModelRef, folder: Path) -> Path:

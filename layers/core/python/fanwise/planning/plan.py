@@ -19,7 +19,7 @@ from fanwise import limits
 from fanwise.commits import work_key
 from fanwise.errors import ManifestError
 from fanwise.items.columns import check_columns
-from fanwise.items.cutting import cut_entries
+from fanwise.items.cutting import count_about, cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.lines import bytes_to_read
 from fanwise.items.readable import Readable, check_readable
@@ -30,11 +30,15 @@ from fanwise.planning.replay import SLUG_CHARACTERS, derive_replay_id, find_repl
 from fanwise.planning.resume import resume_job, round_of_the_rest
 from fanwise.planning.source import PinnedItems, pin_items, pin_written_items
 from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
+from fanwise.pricing import Prices, prices_of
+from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize, auto_batch_size, reads_of
+from fanwise.reckoning.estimate import Reckoner
 from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round, home_of
 from fanwise.replays import register_replay
 from fanwise.storage import Location, Storage
 
 _FIRST_ENTRY_BYTES = 4096  # more than one line of a work file
+_LOOKED_AT_BYTES = 1024 * 1024  # of the items file, for how many there are
 
 _encoder = msgspec.json.Encoder()
 
@@ -75,10 +79,13 @@ def plan_job(
     results_bucket: str,
     readable: Readable,
     runtimes: Collection[str] = bundle.RUNTIMES,
+    size: FunctionSize = DEFAULT_SIZE,
+    region: str | None = None,
 ) -> dict[str, Any]:
     """Plan a job and answer with its first `records.Round`, or with `{"duplicate": true, "job_id"}`.
 
-    A resume of a job that is planned answers with the round of what has no commit. Raises the `InputError`s,
+    `size` is PredictBatch's, which batch sizes go by, `region` the one whose prices the estimate goes by. A resume
+    of a job that is planned answers with the round of what has no commit. Raises the `InputError`s,
     `ItemsChanged`, `StoreUnavailable`.
     """
     asked = msgspec.convert(event, PlanEvent)
@@ -88,10 +95,20 @@ def plan_job(
         case Resume() as resume:
             return _answer(resume_job(resume, asked, storage, results_bucket))
         case Replay() as replay:
-            return _replayed(replay, asked, storage, model_bucket, results_bucket, readable, runtimes)
+            return _replayed(
+                replay,
+                asked,
+                storage,
+                model_bucket,
+                results_bucket,
+                readable,
+                runtimes,
+                size,
+                prices_of(region),
+            )
         case start:
             pinned = _pinned(start, storage, model_bucket, readable, runtimes)
-            return _started(pinned, asked, storage, results_bucket, readable)
+            return _started(pinned, asked, storage, results_bucket, readable, size, prices_of(region))
 
 
 def _answer(round_: Round) -> dict[str, Any]:
@@ -111,7 +128,13 @@ def _pinned(
 
 
 def _started(
-    pinned: PinnedJob, asked: PlanEvent, storage: Storage, bucket: str, readable: Readable
+    pinned: PinnedJob,
+    asked: PlanEvent,
+    storage: Storage,
+    bucket: str,
+    readable: Readable,
+    size: FunctionSize,
+    prices: Prices,
 ) -> dict[str, Any]:
     start, items, model, job_id = pinned
     if not claim(storage, bucket, job_id, asked, take_over=start.resume):
@@ -123,7 +146,17 @@ def _started(
     if job is None:
         manifest = start.manifest
         source = items.source or _source_of_folder(storage, home, items)
-        batch_size = limits.DEFAULT_BATCH_SIZE if manifest.batch_size == "auto" else manifest.batch_size
+        profile = bundle.profile_of(storage, model)
+        batch_size = manifest.batch_size
+        if batch_size == "auto":
+            batch_size = auto_batch_size(
+                profile,
+                items=_items_about(storage, source, items.begin),
+                size_bytes=source.size_bytes,
+                max_concurrency=manifest.max_concurrency,
+                size=size,
+                reads=reads_of(model.kinds),
+            ).items
         job = Job(
             job_id=job_id,
             name=manifest.name,
@@ -137,7 +170,8 @@ def _started(
             total=0,
             entries=0,
         )
-        job = _cut(storage, home, job, items.begin, items.first_line)
+        reckon = Reckoner(profile, size, prices)
+        job = _cut(storage, home, job, reckon, items.begin, items.first_line)
     return _answer(_first_round(storage, home, job, asked))
 
 
@@ -149,6 +183,8 @@ def _replayed(
     bucket: str,
     readable: Readable,
     runtimes: Collection[str],
+    size: FunctionSize,
+    prices: Prices,
 ) -> dict[str, Any]:
     """The dead letters of a job as a job of their own, linked to its parent when its plan is whole."""
     replayed = find_replayed(replay, asked, storage, bucket)
@@ -176,7 +212,7 @@ def _replayed(
             parent=parent.job_id,
             suspects=suspects,
         )
-        job = _cut(storage, home, job, 0, 1)
+        job = _cut(storage, home, job, Reckoner(bundle.profile_of(storage, model), size, prices), 0, 1)
     register_replay(storage, home_of(bucket, parent.job_id), replayed.number, job_id)
     return _answer(_first_round(storage, home, job, asked))
 
@@ -203,7 +239,14 @@ def derive_job_id(start: Start, items: PinnedItems, model: ModelRef) -> str:
     return f"{slug or 'job'}-{digest[:16]}"
 
 
-def _cut(storage: Storage, home: str, job: Job, begin: int, first_line: int) -> Job:
+def _items_about(storage: Storage, source: ItemsSource, begin: int) -> int:
+    """How many items there are, by the first of them: the same each time, and without a scan of its own."""
+    end = min(source.size_bytes, begin + _LOOKED_AT_BYTES)
+    beginning = storage.read(source.uri, begin, end, source.pin()) if end > begin else b""
+    return count_about(beginning, source.kind, source.size_bytes - begin)
+
+
+def _cut(storage: Storage, home: str, job: Job, reckoner: Reckoner, begin: int, first_line: int) -> Job:
     """Cut a job's items, from byte `begin` on, into entries; the plan is whole when `job.json` is there."""
     chunks = storage.stream(job.items.uri, job.items.pin(), start=begin)
     work, entries, total = io.BytesIO(), 0, 0
@@ -214,6 +257,7 @@ def _cut(storage: Storage, home: str, job: Job, begin: int, first_line: int) -> 
         total += entry.count
     storage.write(home + work_key(0), work.getvalue())
     job = msgspec.structs.replace(job, total=total, entries=entries)
+    job = msgspec.structs.replace(job, estimate=reckoner.of(job))
     storage.write(home + "job.json", _encoder.encode(job))
     return job
 

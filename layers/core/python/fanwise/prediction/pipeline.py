@@ -14,7 +14,6 @@ from typing import Any
 
 from fanwise.errors import ItemError, StoreUnavailable
 from fanwise.items.parsing import Item
-from fanwise.limits import VCPU_MB
 from fanwise.model.model import Model
 from fanwise.storage import Storage
 
@@ -37,11 +36,6 @@ class Outcome:
 
     position: int
     result: dict[str, object] | ItemError
-
-
-def decode_threads(memory_mb: int) -> int:
-    """Threads that fetch and decode: enough to wait for the store in, few enough not to starve the model."""
-    return 4 + 2 * max(1, round(memory_mb / VCPU_MB))
 
 
 class Pipeline:

@@ -1,0 +1,290 @@
+"""Time and price of a job, in parts, by closed forms: no jitter, no heavy tail, no throttling, nothing that dies.
+
+Lambda adds 1,000 environments each 10 s to a function (scaling-behavior), the first 1,000 at once. Each starts
+cold and takes one entry after the other. What that comes to is exact; `fanwise simulate` is for what chance adds.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fanwise.limits import MAX_BATCH_SIZE, PROBE_ENTRIES, PROBE_ITEMS
+from fanwise.model.profile import RuntimeProfile
+from fanwise.pricing import STORAGE_MB, Prices, Usage, child_gb_s, gb_s, price, storage_gb_s, transitions_of
+from fanwise.reckoning.batching import FunctionSize, reads_of, work_ms
+from fanwise.records import Job, Runtime
+
+RAMP_ENVIRONMENTS, RAMP_S = 1000, 10.0
+_SAME_TIME_S = 1e-6  # less than this apart is at once: sums of floats
+
+# PlanJob and AggregateResults, of which nobody has measured more than that on a laptop: a cold start and some
+# requests, then by what they read.
+OTHERS_MEMORY_MB = 1769
+OTHERS_START_S = 1.0
+PLAN_BYTES_PER_S = 100e6
+ACCOUNT_S_A_COMMIT = 0.0006
+
+# Requests to S3, as the stages make them: the commit that may be there, and the items; the plan and the model's
+# files for a new environment; predictions and commit.
+GETS_OF_AN_INVOCATION, GETS_OF_A_START, PUTS_OF_AN_INVOCATION = 2, 6, 2
+GETS_OF_A_JOB, PUTS_OF_A_JOB = 12, 12
+PROMISED_EXECUTIONS = 20_000  # for a dollar
+LISTED_AT_ONCE = 1000  # objects a LIST tells of; commits, predictions and failures are listed
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to be reckoned: what is to be done. `reads` are the objects that an item points at."""
+
+    items: int
+    batch_size: int
+    max_concurrency: int
+    size_bytes: int = 0
+    reads: int = 0
+
+    @property
+    def entries(self) -> int:
+        """The batches that the items make."""
+        return math.ceil(self.items / self.batch_size)
+
+
+class Duration(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of a job, by what they go into; the parts are the total.
+
+    `start` is PlanJob and the probe. `compute` is all work, shared among the environments as if all were there
+    from the beginning; `ramp_up` what it takes longer because they are not; `tail` what is waited for the last.
+    """
+
+    total: float
+    start: float
+    ramp_up: float
+    cold_starts: float
+    compute: float
+    tail: float
+    account: float
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What `fanwise estimate` prints and a plan keeps; docs/contracts.md says it field by field."""
+
+    items: int
+    batch_size: int
+    batches: int
+    invocations: int
+    environments: int
+    runtime: Runtime
+    memory_mb: int
+    max_concurrency: int
+    duration_s: Duration
+    billed_gb_s: float
+    cost_usd: dict[str, Any]
+    executions_per_usd: dict[str, int]
+    measured_on: str
+    stands_in: bool
+
+
+def estimate(
+    work: Work,
+    profile: RuntimeProfile,
+    *,
+    runtime: Runtime,
+    size: FunctionSize,
+    prices: Prices,
+) -> Estimate:
+    """Reckon a job, of no items too."""
+    entries, memory_mb = work.entries, size.memory_mb
+    start_ms = profile.start_ms(memory_mb)
+    full_ms = work_ms(profile, work.batch_size, memory_mb, reads=work.reads)
+    last_ms = work_ms(profile, work.items - (entries - 1) * work.batch_size, memory_mb, reads=work.reads)
+    waves = ramp(entries, work.max_concurrency, start_ms / 1000, full_ms / 1000)
+    environments = sum(waves)
+    is_probed = entries > PROBE_ENTRIES
+    probe_ms = start_ms + work_ms(profile, PROBE_ITEMS, memory_mb, reads=work.reads) if is_probed else 0.0
+    plan_s = OTHERS_START_S + work.size_bytes / PLAN_BYTES_PER_S
+    account_s = OTHERS_START_S + entries * ACCOUNT_S_A_COMMIT
+    duration = _duration(
+        work,
+        waves,
+        start_s=start_ms / 1000,
+        work_s=(full_ms if entries > 1 else last_ms) / 1000,
+        before_s=plan_s + probe_ms / 1000,
+        account_s=account_s,
+    )
+    in_batches = Usage()
+    if entries:
+        in_batches = (
+            _of_invocations(entries - 1, full_ms, memory_mb, runtime)
+            + _of_invocations(1, last_ms, memory_mb, runtime)
+            + _of_starts(environments, start_ms, full_ms, memory_mb, runtime)
+            + Usage(
+                gets=entries * GETS_OF_AN_INVOCATION
+                + work.items * work.reads
+                + environments * GETS_OF_A_START,
+                puts=entries * PUTS_OF_AN_INVOCATION,
+            )
+        )
+    usage = in_batches + Usage(
+        invocations=2 + is_probed,
+        gb_s=gb_s((plan_s + account_s) * 1000, OTHERS_MEMORY_MB) + gb_s(probe_ms, memory_mb),
+        storage_gb_s=storage_gb_s(probe_ms, STORAGE_MB[runtime]),
+        transitions=transitions_of(rounds=1 if entries else 0) + is_probed,
+    )
+    usage += usage_of_accounting(entries)
+    cost = price(usage, prices)
+    return Estimate(
+        items=work.items,
+        batch_size=work.batch_size,
+        batches=entries,
+        invocations=entries + is_probed,
+        environments=environments,
+        runtime=runtime,
+        memory_mb=memory_mb,
+        max_concurrency=work.max_concurrency,
+        duration_s=duration,
+        billed_gb_s=round(usage.gb_s, 3),
+        cost_usd=cost.described(prices),
+        executions_per_usd={
+            "lambda": _a_dollar(entries, price(in_batches, prices).lambda_usd),
+            "all": _a_dollar(entries, cost.total_usd),
+            "items_at_20000": _items_of_promised(profile, work.reads, memory_mb, prices),
+        },
+        measured_on=profile.measured_on.headline,
+        stands_in=profile.measured_on.kind != "lambda",
+    )
+
+
+@dataclass(frozen=True)
+class Reckoner:
+    """What PlanJob leaves in the plan: the estimate of a job that is cut, where its model has a profile."""
+
+    profile: RuntimeProfile | None
+    size: FunctionSize
+    prices: Prices
+
+    def of(self, job: Job) -> dict[str, Any] | None:
+        """The job's estimate, as job.json has it."""
+        if self.profile is None:
+            return None
+        # Entries of large items have fewer than the batch size.
+        work = Work(
+            items=job.total,
+            batch_size=min(job.batch_size, math.ceil(job.total / job.entries))
+            if job.entries
+            else job.batch_size,
+            max_concurrency=job.max_concurrency,
+            size_bytes=job.items.size_bytes,
+            reads=reads_of(job.model.kinds),
+        )
+        reckoned = estimate(work, self.profile, runtime=job.model.runtime, size=self.size, prices=self.prices)
+        described: dict[str, Any] = msgspec.to_builtins(reckoned)
+        return described
+
+
+def usage_of_accounting(commits: int) -> Usage:
+    """The requests to S3 that PlanJob, AggregateResults and the Map make for so many entries."""
+    return Usage(gets=GETS_OF_A_JOB + commits, puts=PUTS_OF_A_JOB + 3 * math.ceil(commits / LISTED_AT_ONCE))
+
+
+def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float) -> list[int]:
+    """How many environments come up each 10 s: no more than there is work for when they do."""
+    waves: list[int] = []
+    while sum(waves) < max_concurrency:
+        left = entries - _taken(waves, len(waves) * RAMP_S, start_s, work_s)
+        more = min(RAMP_ENVIRONMENTS, max_concurrency - sum(waves), left)
+        if more <= 0:
+            break
+        waves.append(more)
+    return waves
+
+
+def last_end_s(entries: int, waves: list[int], start_s: float, work_s: float) -> float:
+    """When the last entry is finished, each taken by the environment that is free first."""
+    early, late = 0.0, len(waves) * RAMP_S + start_s + (entries / sum(waves) + 2) * work_s
+    while late - early > _SAME_TIME_S / 10:  # when the last one is taken
+        middle = (early + late) / 2
+        if _taken(waves, middle, start_s, work_s) >= entries:
+            late = middle
+        else:
+            early = middle
+    return max(
+        wave * RAMP_S + start_s + (_finished(late - wave * RAMP_S - start_s, work_s) + 1) * work_s
+        for wave in range(len(waves))
+        if wave * RAMP_S <= late + _SAME_TIME_S
+    )
+
+
+def _taken(waves: list[int], at_s: float, start_s: float, work_s: float) -> int:
+    """How many entries environments can have taken: one as they come up, and one whenever they finish one."""
+    return sum(
+        count * (1 + _finished(at_s - wave * RAMP_S - start_s, work_s))
+        for wave, count in enumerate(waves)
+        if wave * RAMP_S <= at_s + _SAME_TIME_S
+    )
+
+
+def _finished(for_s: float, work_s: float) -> int:
+    """Entries that an environment has finished which has been working for so long."""
+    return max(0, math.floor((for_s + _SAME_TIME_S) / work_s))
+
+
+def _duration(
+    work: Work, waves: list[int], *, start_s: float, work_s: float, before_s: float, account_s: float
+) -> Duration:
+    ramp_up = compute = tail = 0.0
+    if waves:
+        environments = sum(waves)
+        ramp_up = sum(count * wave * RAMP_S for wave, count in enumerate(waves)) / environments
+        compute = work.entries * work_s / environments
+        tail = last_end_s(work.entries, waves, start_s, work_s) - start_s - ramp_up - compute
+    else:
+        start_s = 0.0
+    parts = {
+        "start": before_s,
+        "ramp_up": ramp_up,
+        "cold_starts": start_s,
+        "compute": compute,
+        "tail": max(tail, 0.0),
+        "account": account_s,
+    }
+    return Duration(
+        total=round(sum(parts.values()), 3), **{name: round(part_s, 3) for name, part_s in parts.items()}
+    )
+
+
+def _of_invocations(count: int, duration_ms: float, memory_mb: int, runtime: Runtime) -> Usage:
+    return Usage(
+        invocations=count,
+        gb_s=count * gb_s(duration_ms, memory_mb),
+        storage_gb_s=count * storage_gb_s(duration_ms, STORAGE_MB[runtime]),
+        children=count,
+        child_gb_s=count * child_gb_s(duration_ms),
+    )
+
+
+def _of_starts(count: int, start_ms: float, before_ms: float, memory_mb: int, runtime: Runtime) -> Usage:
+    """What cold starts add to the invocations that they are part of."""
+    return Usage(
+        gb_s=count * gb_s(start_ms, memory_mb),
+        storage_gb_s=count * storage_gb_s(start_ms, STORAGE_MB[runtime]),
+        child_gb_s=count * (child_gb_s(start_ms + before_ms) - child_gb_s(before_ms)),
+    )
+
+
+def _items_of_promised(profile: RuntimeProfile, reads: int, memory_mb: int, prices: Prices) -> int:
+    """The largest batch of which 20,000 warm executions cost less than a dollar of Lambda."""
+    compute_usd = 1 / PROMISED_EXECUTIONS - prices.usd.lambda_usd_per_request
+    limit_ms = compute_usd / prices.lambda_usd_per_gb_s * 1024 / memory_mb * 1000
+
+    def fits(items: int) -> bool:
+        return math.ceil(work_ms(profile, items, memory_mb, reads=reads)) <= limit_ms
+
+    few, many = 0, MAX_BATCH_SIZE + 1
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if fits(middle) else (few, middle)
+    return few
+
+
+def _a_dollar(executions: int, usd: float) -> int:
+    return math.floor(executions / usd) if usd > 0 else 0
