@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
 
 def push(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A bundle, a SavedModel folder or a .keras file.")
+        Path,
+        typer.Argument(metavar="MODEL", help="A bundle, a SavedModel folder, a .keras or a .tflite file."),
     ],
     name: Annotated[str | None, typer.Option("--name", help="Else model.json's, else the file's.")] = None,
     version: Annotated[
