@@ -5,6 +5,7 @@ stops it is said in one line.
 """
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,7 +223,10 @@ def demo(
 @app.command()
 def verify(
     job: Annotated[
-        str, typer.Argument(help="The --out folder of a run, or the id of a job in a folder of this one.")
+        str,
+        typer.Argument(
+            metavar="JOB", help="The --out folder of a run, or the id of a job in a folder of this one."
+        ),
     ],
     root: Annotated[
         list[str] | None,
@@ -300,12 +304,21 @@ def main(words: Sequence[str] | None = None) -> int:
     accept_any_text()
     with _interruptible():
         try:
+            _refuse_empty_words(sys.argv[1:] if words is None else words)
             asked: Work | int = app(words, prog_name="fanwise", standalone_mode=False)
             return asked() if callable(asked) else int(asked or EXIT_OK)
         except (Exception, KeyboardInterrupt) as error:
             exit_code, message = _ending(error)
             say(message)
             return exit_code
+
+
+def _refuse_empty_words(words: Sequence[str]) -> None:
+    """Raises `InputError` for what a variable of the shell that is not set leaves: as a path it is this folder."""
+    for before, word in zip(["", *words], words, strict=False):
+        if not word:
+            after = f" after {before}" if before else ""
+            raise InputError(f"there is an empty word{after}; is a variable of the shell not set?")
 
 
 @contextmanager

@@ -255,6 +255,22 @@ def test_2_options(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["submit", "", "--model", "m@1"], "there is an empty word after submit; is a variable"),
+        (["results", "j", "--out", ""], "there is an empty word after --out; is a variable"),
+        (["run", "", "--out", "o"], "there is an empty word after run; is a variable"),
+        ([""], "there is an empty word; is a variable of the shell not set?"),
+    ],
+)
+def test_2_an_empty_word_is_not_this_folder(fanwise: Fanwise, words: list[str], says: str) -> None:
+    ended = fanwise(*words)
+    assert ended.code == 2
+    assert says in ended.stderr
+    assert ended.stdout == ""
+
+
 def test_2_words_that_are_missing(fanwise: Fanwise, items: Path, bundle: Path, out: Path) -> None:
     refused(fanwise("run", items, "--model", bundle), "--out")
     refused(fanwise("run", "--model", bundle, "--out", out), "items")
