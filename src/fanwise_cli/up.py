@@ -85,8 +85,8 @@ async def _serve(
             lost = jobs.stop()
     console.tell("Ended; what it kept is gone.", "dim")
     if lost:
-        names = ", ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
-        console.tell(f"Lost, since they had not ended: {counted(len(lost), 'job')} ({names})", "yellow")
+        named = ", ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
+        console.tell(f"Lost, since they had not ended: {counted(len(lost), 'job')} ({named})", "yellow")
 
 
 def _prepared(model: Path, console: JobConsole) -> PreparedBundle:
