@@ -38,6 +38,7 @@ HOST = "127.0.0.1"
 _STACK = re.compile(
     r"[a-z][a-z0-9-]{0,31}"
 )  # as bucketnamingrules have it, of the longest name in the template
+_SHOWN = 10  # jobs that are named as lost
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
 
 
@@ -84,9 +85,8 @@ async def _serve(
             lost = jobs.stop()
     console.tell("Ended; what it kept is gone.", "dim")
     if lost:
-        console.tell(
-            f"Lost, since they had not ended: {counted(len(lost), 'job')} ({', '.join(lost)})", "yellow"
-        )
+        named = ", ".join(lost[:_SHOWN]) + (" …" if len(lost) > _SHOWN else "")
+        console.tell(f"Lost, since they had not ended: {counted(len(lost), 'job')} ({named})", "yellow")
 
 
 def _prepared(model: Path, console: JobConsole) -> PreparedBundle:

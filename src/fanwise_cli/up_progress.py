@@ -9,6 +9,7 @@ from rich.table import Column
 from rich.text import Text
 
 from fanwise.errors import message_of_cause
+from fanwise.planning.start import STATUS_CHANGE
 from fanwise.records import job_prefix
 from fanwise.storage import Storage
 from fanwise_cli.progress import JobProgress, Ledger, a_second, counted
@@ -80,7 +81,7 @@ class JobsProgress(Observer):
         task = self._tasks.pop(execution.arn, None)
         if self._live is not None and task is not None:
             self._live.remove_task(task)
-        is_told = execution.status == "SUCCEEDED" and _accounted_for_nothing(execution.output)
+        is_told = execution.status == "SUCCEEDED" and _accounted_for_nothing(execution)
         if not self._is_silent and not is_told:
             self._console.tell(self._ended(execution, name))
 
@@ -98,9 +99,12 @@ class JobsProgress(Observer):
         return text.append(f"{execution.status}  {': '.join(filter(None, (execution.error, why)))}", "red")
 
 
-def _accounted_for_nothing(output: Any) -> bool:
-    """Whether it closed an execution that died before it had a plan, whose end was told already."""
-    return isinstance(output, dict) and output.get("job_id", "") is None
+def _accounted_for_nothing(execution: Execution) -> bool:
+    """Whether it closed an execution whose end was told already: it had no plan, or was accounted for."""
+    output = execution.output if isinstance(execution.output, dict) else {}
+    start = execution.input if isinstance(execution.input, dict) else {}
+    is_closing = start.get("detail-type") == STATUS_CHANGE
+    return output.get("job_id", "") is None or (is_closing and bool(output.get("duplicate")))
 
 
 class _Said(ProgressColumn):

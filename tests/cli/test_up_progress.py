@@ -85,6 +85,15 @@ def test_a_job_that_could_not_begin_says_why_once(tmp_path: Path, bundle: Path) 
     assert not any("None" in line for line in lines)
 
 
+def test_a_job_that_failed_is_told_of_once_though_its_end_is_looked_at_again(
+    tmp_path: Path, bundle: Path
+) -> None:
+    lines, _ = said(tmp_path, bundle, {"strict": {"tolerated_failure_percentage": 1}})
+    (line,) = [line for line in lines if "FAILED" in line]
+    assert "JobFailed: " in line
+    assert not any("second delivery" in line for line in lines)
+
+
 def test_what_has_not_ended_is_named_and_nothing_more_is_said(tmp_path: Path, bundle: Path) -> None:
     lines, left = said(tmp_path, bundle, {"long": {}}, stops=True)
     (job,) = left

@@ -52,14 +52,19 @@ class Recent:
 
 
 def recent(stack: DeployedStack, limit: int) -> list[Recent]:
-    """The last executions of the stack, newest first."""
-    listed = stack.step_functions.list_executions(stateMachineArn=stack.state_machine_arn, maxResults=limit)[
-        "executions"
-    ]
+    """The last executions of the stack, newest first, without those that only accounted for another."""
+    pages = stack.step_functions.get_paginator("list_executions").paginate(
+        stateMachineArn=stack.state_machine_arn, PaginationConfig={"PageSize": limit}
+    )
+    found: list[Recent] = []
     with ThreadPoolExecutor(READERS) as readers:
-        rows = readers.map(lambda told: _recent(stack, told), listed)
-        # What ended well and has no job has accounted for an execution that died.
-        return [row for row in rows if row.job_id is not None or row.status != "SUCCEEDED"]
+        for page in pages:
+            rows = readers.map(lambda told: _recent(stack, told), page["executions"])
+            # What ended well and has no job has accounted for an execution that died.
+            found += [row for row in rows if row.job_id is not None or row.status != "SUCCEEDED"]
+            if len(found) >= limit:
+                break
+    return found[:limit]
 
 
 def _recent(stack: DeployedStack, told: dict[str, Any]) -> Recent:

@@ -42,7 +42,8 @@ def test_the_recent_ones_newest_first_and_no_closing_ones(
     assert [row["items"] and row["items"]["predicted"] for row in rows] == [None, 0, 1]
     lines = fanwise("status").stdout.splitlines()
     assert [line.split()[-1] for line in lines] == ["job", third, second, first]
-    assert len(fanwise("status", "--limit", "1").stdout.splitlines()) == 2
+    for limit in (1, 2, 3):  # of what is shown: the closing one does not count
+        assert len(fanwise("status", "--limit", str(limit)).stdout.splitlines()) == 1 + limit
 
 
 def test_one_at_work(fanwise: Fanwise, deployed: Deployed, submit: Submit) -> None:

@@ -14,7 +14,6 @@ from fanwise.model.bundle import sha256_of
 from fanwise.storage import Storage
 from fanwise_cli.stack import items as uploading
 from fanwise_cli.stack import jobs, transfers
-from fanwise_cli.stack import submit as submitting
 
 
 def submitted(fanwise: Fanwise, *words: str | Path) -> dict[str, Any]:
@@ -270,7 +269,7 @@ def test_what_watch_tells_is_of_the_job_that_was_planned(
         deployed.put("mine.jsonl", items.read_bytes() + items.read_bytes())
         return real(*words)
 
-    monkeypatch.setattr(submitting, "start", changed_before)
+    monkeypatch.setattr("fanwise_cli.stack.submit.start", changed_before)
     ended = fanwise("submit", uri, "--model", model, "--watch", "--json")
     assert ended.code == 0, ended.stderr
     assert json.loads(ended.stdout)["items"]["predicted"] == 2 * len(items.read_text().splitlines())

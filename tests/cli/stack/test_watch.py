@@ -55,10 +55,8 @@ def test_counts_of_the_round_become_items(
     job = submit([item(x) for x in range(8)], "--batch-size", "1")
     file = io.StringIO()
     looks: list[str] = []
-    further = {
-        "predicting  3/8 items": 2.0,
-        "predicting  5/8 items": math.inf,
-    }  # what is seen → what may begin
+    # what is seen → what may begin
+    further = {"predicting  3/8 items": 2.0, "predicting  5/8 items": math.inf}
 
     def sleep(_: float) -> None:
         time.sleep(0.01)

@@ -136,6 +136,7 @@ def test_names_that_the_signature_does_not_have() -> None:
             "outputs 'y' and 'z' would both be written as 'z'",
         ),
         ({"y": spec("float32", None)}, {"y": {"drop": True}}, "every output is dropped"),
+        ({}, {}, "the model has no outputs"),
     ],
 )
 def test_outputs_that_do_not_fit(outputs: dict[str, TensorSpec], contract: Any, message: str) -> None:

@@ -94,6 +94,8 @@ def bind(contract: Contract, signature: Signature, labels: Mapping[str, tuple[st
         names = None if output.labels is None else labels[output.labels]
         _check_output(name, output, names, spec)
         outputs[name] = BoundOutput(written_as, output, names)
+    if not signature.outputs:
+        raise BundleError("the model has no outputs, so nothing would be predicted; export what it computes")
     if not outputs:
         raise BundleError("model.json: every output is dropped, so nothing would be predicted; keep one")
     too_large = why_too_large(outputs, {name: _least_row(signature.outputs[name]) for name in outputs})
