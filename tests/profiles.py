@@ -13,6 +13,17 @@ MEASURED_ON = MeasuredOn(
     at="2026-08-01T00:00:00.000Z",
 )
 
+ON_LAMBDA = MeasuredOn(
+    kind="lambda",
+    name="us-east-1",
+    cores=1,
+    system="Linux x86_64",
+    fanwise="0.1.0",
+    at="2026-08-01T00:00:00.000Z",
+    job_id="digits-1",
+    memory_mb=1769,
+)
+
 
 def runtime_profile(**figures: Any) -> RuntimeProfile:
     """10 ms an item at one vCPU, 5 at two, in mini-batches of 10; a cold start of 2 s; 100 ms an invocation."""

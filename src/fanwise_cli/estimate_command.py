@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fanwise_cli.exit_codes import EXIT_OK
+from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RuntimeName
 from fanwise_cli.stack.options import (
     Endpoint,
+    Items,
     Json,
     OnStack,
     Profile,
@@ -31,23 +33,13 @@ def register(app: typer.Typer) -> None:
 
 
 def estimate(
-    items: Annotated[
-        str,
-        typer.Argument(
-            metavar="ITEMS",
-            help="An items file, a folder or a manifest: of this machine, or s3://… (a folder's ends with /).",
-        ),
-    ],
+    items: Items,
     model: Annotated[
         str | None, typer.Option("--model", help="A model of this machine, or NAME@VERSION of the stack.")
     ] = None,
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", help="Items an invocation is given, 1 to 100,000, or auto.")
-    ] = None,
-    max_concurrency: Annotated[
-        int | None, typer.Option("--max-concurrency", help="Invocations at once, 1 to 10,000.")
-    ] = None,
-    runtime: Annotated[str | None, typer.Option("--runtime", help="auto, tensorflow or litert.")] = None,
+    batch_size: BatchSize = None,
+    max_concurrency: MaxConcurrency = None,
+    runtime: RuntimeName = None,
     memory: Annotated[
         int | None,
         typer.Option(

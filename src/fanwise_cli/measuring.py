@@ -6,7 +6,6 @@ a bundle's way. Items are made up: `comparing`'s values, for images a JPEG of tw
 """
 
 import io
-import os
 import platform
 import resource
 import subprocess
@@ -25,6 +24,7 @@ from fanwise.errors import FanwiseError, ItemError
 from fanwise.limits import VCPU_MB
 from fanwise.model.profile import MeasuredOn, RuntimeProfile, told_by_batch
 from fanwise.records import Runtime, moment_text
+from fanwise_local.this_machine import available_cores, processor
 
 MEASURE_S = 0.15  # spent on each figure
 MAX_REPEATS = 50
@@ -33,15 +33,15 @@ MOST_LOAD_S = 1.0  # to load: a model that takes longer is not loaded again for 
 ASSUMED_INVOCATION_MS = 100.0
 
 _TIMEOUT_S = 60
-_CPU_INFO, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
+_STATUS = Path("/proc/self/status")
 
 
 def this_machine() -> MeasuredOn:
     """The machine that this process runs on."""
     return MeasuredOn(
         kind="machine",
-        name=_processor(),
-        cores=_cores(),
+        name=processor(),
+        cores=available_cores(),
         system=f"{platform.system()} {platform.machine()}",
         fanwise=fanwise.__version__,
         at=moment_text(datetime.now(UTC)),
@@ -89,7 +89,7 @@ def measure(folder: Path, runtime: Runtime, *, init_ms: float, peak_mb: int | No
     rows, decode_ms = _rows(model, computes, contract, labels)
     compute_ms = {1: _time_ms(lambda: model.predict(rows)) / len(rows)}
     peak_mb = peak_mb or peak_memory_mb()
-    if _cores() > 1 and load_ms < MOST_LOAD_S * 1000:
+    if available_cores() > 1 and load_ms < MOST_LOAD_S * 1000:
         del model
         model, _, _ = loaded(2)
         compute_ms[2] = _time_ms(lambda: model.predict(rows)) / len(rows)
@@ -177,19 +177,6 @@ def peak_memory_mb() -> int:
                 return int(value.split()[0]) // 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    if _CPU_INFO.exists():
-        for line in _CPU_INFO.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,6 @@ a fault plan or the simulator alone.
 import asyncio
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from fanwise_local.function_process import BOOTSTRAP
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.states.payloads import JSON, encode
 from fanwise_local.template import Function, Stack
+from fanwise_local.this_machine import available_cores
 
 _CGROUP = Path("/sys/fs/cgroup")  # of a container; on the machine itself these files are not there
 
@@ -49,7 +49,7 @@ def default_environments(stack: Stack) -> int:
 
 def _cores() -> float:
     """Processors that this process may use; a container's quota counts (cgroup-v2, cpu.max)."""
-    cores = float(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
+    cores = float(available_cores())
     match _text(_CGROUP / "cpu.max").split():
         case [quota, period] if quota.isdigit():
             return min(cores, int(quota) / int(period))

@@ -10,7 +10,18 @@ import typer
 
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RunName, RuntimeName, Tolerate
-from fanwise_cli.stack.options import Endpoint, Job, Json, Profile, Quiet, Region, Stack, Work, connected
+from fanwise_cli.stack.options import (
+    Endpoint,
+    Items,
+    Job,
+    Json,
+    Profile,
+    Quiet,
+    Region,
+    Stack,
+    Work,
+    connected,
+)
 from fanwise_cli.terminal import JobConsole, for_people, for_results, print_document
 
 if TYPE_CHECKING:
@@ -64,13 +75,7 @@ def push(
 
 
 def submit(
-    items: Annotated[
-        str,
-        typer.Argument(
-            metavar="ITEMS",
-            help="An items file, a folder or a manifest: of this machine, or s3://… (a folder's ends with /).",
-        ),
-    ],
+    items: Items,
     model: Annotated[
         str | None,
         typer.Option("--model", help="NAME@VERSION, or a model of this machine: it is pushed first."),

@@ -26,6 +26,13 @@ Profile = Annotated[str | None, typer.Option("--profile", help="A profile of AWS
 Endpoint = Annotated[
     str | None, typer.Option("--endpoint-url", help="What stands for AWS, such as fanwise up's address.")
 ]
+Items = Annotated[
+    str,
+    typer.Argument(
+        metavar="ITEMS",
+        help="An items file, a folder or a manifest: of this machine, or s3://… (a folder's ends with /).",
+    ),
+]
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="A job's id, or the ARN or name of an execution of the stack.")
 ]

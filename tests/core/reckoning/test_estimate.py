@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanwise.limits import VCPU_MB
-from fanwise.model.profile import MeasuredOn
 from fanwise.pricing import prices_of
 from fanwise.reckoning.batching import FunctionSize
 from fanwise.reckoning.estimate import (
@@ -21,7 +20,7 @@ from fanwise.reckoning.estimate import (
     ramp,
 )
 from fanwise_local.template import read_stack, stack_root
-from profiles import runtime_profile
+from profiles import ON_LAMBDA, runtime_profile
 
 
 def of(items: int, batch_size: int, *, max_concurrency: int = 1000, **figures: Any) -> Estimate:
@@ -148,17 +147,7 @@ def test_the_largest_batch_of_which_a_dollar_buys_20000(figures: dict[str, Any],
 def test_it_says_whether_a_laptop_stands_in_for_lambda() -> None:
     assert of(1, 1).stands_in
     assert of(1, 1).measured_on == "Test CPU, 2 cores"
-    there = MeasuredOn(
-        kind="lambda",
-        name="us-east-1",
-        cores=1,
-        system="Linux x86_64",
-        fanwise="0.1.0",
-        at="2026-08-01T00:00:00.000Z",
-        job_id="digits-1",
-        memory_mb=1769,
-    )
-    measured = of(1, 1, measured_on=there)
+    measured = of(1, 1, measured_on=ON_LAMBDA)
     assert not measured.stands_in
     assert measured.measured_on == "Lambda in us-east-1 at 1,769 MB, by job digits-1"
 

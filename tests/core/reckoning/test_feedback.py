@@ -7,21 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanwise.limits import VCPU_MB
-from fanwise.model.profile import MeasuredOn, RuntimeProfile
+from fanwise.model.profile import RuntimeProfile
 from fanwise.reckoning.feedback import fed_back
 from fanwise.records import Commit, Invocation
-from profiles import runtime_profile
-
-THERE = MeasuredOn(
-    kind="lambda",
-    name="us-east-1",
-    cores=1,
-    system="Linux x86_64",
-    fanwise="0.1.0",
-    at="2026-08-01T00:00:00.000Z",
-    job_id="j",
-    memory_mb=VCPU_MB,
-)
+from profiles import ON_LAMBDA, runtime_profile
 
 
 def commit(items: int, duration_ms: float, *, died: str | None = None, **measured: Any) -> Commit:
@@ -36,7 +25,7 @@ def fed(
     memory_mb: int = VCPU_MB,
     tells_invocation: bool = True,
 ) -> RuntimeProfile:
-    found = fed_back(prior, commits, THERE, memory_mb=memory_mb, tells_invocation=tells_invocation)
+    found = fed_back(prior, commits, ON_LAMBDA, memory_mb=memory_mb, tells_invocation=tells_invocation)
     assert found is not None
     return found
 
@@ -85,10 +74,12 @@ def test_a_laptop_says_nothing_of_an_invocation_on_lambda() -> None:
 def test_deaths_measure_nothing() -> None:
     commits = [commit(10, 120_000.0, died="Sandbox.Timedout"), commit(100, 600.0)]
     assert fed(commits, runtime_profile()).compute_ms[1] == 5.0
-    assert fed_back(runtime_profile(), commits[:1], THERE, memory_mb=VCPU_MB, tells_invocation=True) is None
+    assert (
+        fed_back(runtime_profile(), commits[:1], ON_LAMBDA, memory_mb=VCPU_MB, tells_invocation=True) is None
+    )
 
 
 def test_a_model_that_nobody_measured_has_what_the_job_did() -> None:
     found = fed([commit(100, 1000.0)] * 3, None)
     assert (found.compute_ms, found.invocation_ms, found.mini_batch) == ({1: 10.0}, 0.0, 1)
-    assert found.measured_on == THERE
+    assert found.measured_on == ON_LAMBDA
