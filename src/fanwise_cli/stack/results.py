@@ -24,8 +24,6 @@ from fanwise_cli.summary import print_verdict, told_lines
 from fanwise_cli.terminal import JobConsole, for_results, print_document, print_json_lines
 from fanwise_cli.verification.ledger import FAILURES, read_statements
 
-SHOWN = 20  # dead letters
-
 
 def bring_results(
     given: str, out: Path, stack: DeployedStack, console: JobConsole, *, as_json: bool, quiet: bool
