@@ -1,4 +1,4 @@
-"""The options that are a manifest's words, over those of the manifest itself, and what a model is prepared with."""
+"""The options that are a manifest's words, over those of the manifest itself, and how a model is prepared."""
 
 from pathlib import Path
 from typing import Annotated
