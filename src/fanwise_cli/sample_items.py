@@ -34,12 +34,13 @@ def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
 
     Raises `BundleError` where none is.
     """
-    folder = given if given.is_dir() else given.parent
-    storage = Storage({"samples": FolderBackend(folder.resolve(), writable=False)}, s3=False)
+    whole = given.resolve()  # what a symlink names lies in its own folder
+    folder = whole if whole.is_dir() else whole.parent
+    storage = Storage({"samples": FolderBackend(folder, writable=False)}, s3=False)
     rows: list[Row] = []
     wrong: list[str] = []
     try:
-        source, records = _opened(storage, given, model.kinds)
+        source, records = _opened(storage, whole, model.kinds)
         for index, record in enumerate(islice(records, MINI_BATCHES * model.mini_batch)):
             try:
                 item = parse_record(record, index, source, model.kinds)
@@ -56,12 +57,12 @@ def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
     return samples, [f"Left out of {given}: {wrong[0]}{more}."] if wrong else []
 
 
-def _opened(storage: Storage, given: Path, kinds: Mapping[str, Kind]) -> tuple[ItemsSource, Iterator[Record]]:
+def _opened(storage: Storage, items: Path, kinds: Mapping[str, Kind]) -> tuple[ItemsSource, Iterator[Record]]:
     """The source of the items and its first records, as many as an entry may hold."""
-    if given.is_dir():
+    if items.is_dir():
         source = ItemsSource(uri=_BASE, kind="jsonl", size_bytes=0, etag="", base=_BASE, readable=(_BASE,))
         return source, _records_of_folder(storage)
-    pinned = pin_items(storage, _BASE + given.name)
+    pinned = pin_items(storage, _BASE + items.name)
     assert pinned.source is not None  # noqa: S101 - of a file there is one
     source = msgspec.structs.replace(pinned.source, readable=(_BASE,))
     if source.columns is not None:
