@@ -18,7 +18,6 @@ from fanwise.reckoning.estimate import (
     GETS_OF_A_JOB,
     GETS_OF_A_START,
     GETS_OF_AN_INVOCATION,
-    LISTED_AT_ONCE,
     OTHERS_START_S,
     PLAN_BYTES_PER_S,
     PUTS_OF_A_JOB,
@@ -85,15 +84,14 @@ class Handlers:
         )
 
     async def _aggregate_results(self, event: dict[str, Any], cold: bool) -> JSON:
-        read, listed = self._results.commits_read, self._results.listed
+        read, lists = self._results.commits_read, self._results.lists
         answer = aggregate_results(
             event, self._storage, results_bucket=RESULTS, memory_mb=self._scenario.size.memory_mb
         )
         self.summary = answer.get("summary")
         commits = self._results.commits_read - read
         self._counts.gets += commits
-        # The ResultWriter's files are few; commits, predictions and failures are listed (estimate).
-        self._counts.puts += -(-(self._results.listed - listed) // LISTED_AT_ONCE)
+        self._counts.puts += self._results.lists - lists
         work_s = OTHERS_START_S * cold + commits * ACCOUNT_S_A_COMMIT
         await asyncio.sleep(work_s * self._chance.jitter())
         return answer

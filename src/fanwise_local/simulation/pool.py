@@ -142,10 +142,13 @@ class Pool:
         """Look again when more may start; a little later, so that those who are free by then come first."""
         if self._limits.environments is not None or function.timer is not None or not function.starts:
             return
+        loop = asyncio.get_running_loop()
         at_s = function.starts[0][0] + self._limits.ramp_s + 2 * VIRTUAL_RESOLUTION_S
+        if at_s <= loop.time():  # it is the account that is full, and who gives back will look
+            return
 
         def look_again() -> None:
             function.timer = None
             self._serve(function)
 
-        function.timer = asyncio.get_running_loop().call_at(at_s, look_again)
+        function.timer = loop.call_at(at_s, look_again)

@@ -4,8 +4,10 @@ The items are not there: each has as many bytes as the others, `{}` and spaces, 
 them is made when it is read.
 """
 
+import math
 from collections.abc import Iterator
 
+from fanwise.reckoning.estimate import LISTED_AT_ONCE
 from fanwise.storage import Body, ObjectInfo, Storage
 
 RESULTS, ITEMS = "results", "items"
@@ -19,7 +21,7 @@ class Objects:
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
         self.commits_read = 0
-        self.listed = 0
+        self.lists = 0  # requests, of 1,000 objects at most
 
     def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
         return ObjectInfo(key, len(self._found(key)), "simulated")
@@ -36,8 +38,9 @@ class Objects:
         return self._objects.setdefault(key, body) is body
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        for key in sorted(key for key in self._objects if key.startswith(prefix)):
-            self.listed += 1
+        found = sorted(key for key in self._objects if key.startswith(prefix))
+        self.lists += max(1, math.ceil(len(found) / LISTED_AT_ONCE))
+        for key in found:
             yield self.head(key)
 
     def delete(self, key: str) -> None:
