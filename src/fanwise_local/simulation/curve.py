@@ -1,4 +1,4 @@
-"""How many invocations run and how many children wait after a 429, over time, in few points however long it takes."""
+"""How many invocations run and how many children wait after a 429, over time; in few points, however long."""
 
 import msgspec
 

@@ -42,7 +42,7 @@ Handler = Callable[[dict[str, Any], bool], Awaitable[JSON]]
 
 
 class Handlers:
-    """What each function does with its event, in a new environment (`cold`) or not; by the function's logical id."""
+    """What each function does with its event, in a new environment (`cold`) or not; by its logical id."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from fanwise.reckoning.estimate import Work
 from fanwise.records import Runtime
 
 DEFAULT_ACCOUNT_CONCURRENCY = 1000  # of a new account often less (gettingstarted-limits)
-# Of a Map Run nobody tells it; this is what StartExecution of Express workflows allows in us-east-1 (service-quotas).
+# Of a Map Run nobody tells it (unverified); StartExecution of Express workflows has as many (service-quotas).
 DEFAULT_CHILD_STARTS_PER_S = 6000.0
 DEFAULT_JITTER = 0.1
 DEFAULT_TAIL = 0.01
@@ -20,8 +20,8 @@ DEFAULT_TAIL_FACTOR = 2.0
 class Scenario:
     """A job to be played through, and the chances that it has.
 
-    `account_concurrency` is Lambda's limit of all functions together. With `environments` it is a laptop: so many of
-    each function, and what finds none free waits for one. Without `throttled`, it waits on Lambda too, as no
+    `account_concurrency` is Lambda's limit of all functions together. With `environments` it is a laptop: so many
+    of each function, and what finds none free waits for one. Without `throttled`, it waits on Lambda too, as no
     invocation does there, but as the closed forms have it. `child_starts_per_s` is how many children a Map Run
     starts a second.
 

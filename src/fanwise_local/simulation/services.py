@@ -1,4 +1,4 @@
-"""What the interpreter calls in a simulation: Lambda by its pool, S3 in memory, and queues and events that take all."""
+"""What the interpreter calls in a simulation: Lambda by its pool, S3 in memory; queues and events take all."""
 
 import asyncio
 from typing import Any

@@ -1,9 +1,9 @@
 """S3 under load: 3,500 PUTs and 5,500 GETs a second of each prefix (optimizing-performance); beyond, a 503.
 
 Each folder of a job's home is taken for a prefix of its own, and so is whatever the items point at, all together.
-S3 grows partitions over minutes; a job is taken to be shorter. The client behind `fanwise.storage` tries a request
-again as it is configured there, by obstore's backoff: 0.1 s, then between that and twice the last. A laptop's folders
-have no such limits.
+S3 grows partitions over minutes; a job is taken to be shorter. The client behind `fanwise.storage` tries a
+request again as it is configured there, by obstore's backoff: 0.1 s, then between that and twice the last. A laptop's
+folders have no such limits.
 """
 
 import asyncio

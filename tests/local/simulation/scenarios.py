@@ -1,4 +1,4 @@
-"""Scenarios whose figures a test can reckon with in its head: 10 ms an item, 100 ms an invocation, 2 s a cold start."""
+"""Scenarios to reckon with in the head: 10 ms an item, 100 ms an invocation, 2 s a cold start."""
 
 from typing import Any
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fanwise_local.simulation import Simulation, simulate
+from fanwise_local.simulation import Scenario, Simulation, simulate
 
-from .scenarios import Scenario, estimated, scenario
+from .scenarios import estimated, scenario
 
 
 def assert_as_estimated(of: Scenario, *, children_wait: bool = False) -> Simulation:

@@ -52,8 +52,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 class Duration(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of a job, by what they go into; the parts are the total.
 
-    `start` is PlanJob and the probe, whose environment stays: of `cold_starts` it has none. `compute` is all work, shared among the environments as if all were there
-    from the beginning; `ramp_up` what it takes longer because they are not; `tail` what is waited for the last.
+    `start` is PlanJob and the probe, whose environment stays. `compute` is all work, shared among the environments
+    as if all were there from the beginning; `ramp_up` what it takes longer because they are not; `tail` what is
+    waited for the last.
     """
 
     total: float
@@ -222,7 +223,7 @@ def last_end_s(entries: int, waves: list[int], start_s: float, work_s: float, *,
 class _Group(NamedTuple):
     """Environments that come up, and are ready, together: seconds after the first."""
 
-    count: int
+    environments: int
     comes_s: float
     ready_s: float
 
@@ -230,15 +231,15 @@ class _Group(NamedTuple):
 def _groups(waves: list[int], start_s: float, warm: int) -> list[_Group]:
     groups = [_Group(count, wave * RAMP_S, wave * RAMP_S + start_s) for wave, count in enumerate(waves)]
     if groups and warm:
-        groups[0] = groups[0]._replace(count=groups[0].count - warm)
+        groups[0] = groups[0]._replace(environments=groups[0].environments - warm)
         groups.insert(0, _Group(warm, 0.0, 0.0))
-    return [group for group in groups if group.count]
+    return [group for group in groups if group.environments]
 
 
 def _taken(groups: list[_Group], at_s: float, work_s: float) -> int:
     """How many entries environments can have taken: one as they come up, and one whenever they finish one."""
     return sum(
-        group.count * (1 + _finished(at_s - group.ready_s, work_s))
+        group.environments * (1 + _finished(at_s - group.ready_s, work_s))
         for group in groups
         if group.comes_s <= at_s + _SAME_TIME_S
     )
