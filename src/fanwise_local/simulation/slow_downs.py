@@ -2,8 +2,8 @@
 
 Each folder of a job's home is taken for a prefix of its own, and so is whatever the items point at, all together.
 S3 grows partitions over minutes; a job is taken to be shorter. The client behind `fanwise.storage` tries a
-request again as it is configured there, by obstore's backoff: 0.1 s, then between that and twice the last. A laptop's
-folders have no such limits.
+request again as it is configured there, by obstore's backoff: 0.1 s, then between that and twice the last. A
+laptop's folders have no such limits.
 """
 
 import asyncio

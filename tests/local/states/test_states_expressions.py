@@ -214,10 +214,15 @@ CHOICE = "$states.input.runtime = 'litert' ? 'one' : 'other'"
 @pytest.mark.parametrize(
     "state_input",
     [
-        *(
-            {"runtime": value}
-            for value in ("litert", "tensorflow", "", None, 1, True, ["litert"], ["a", "b"], {})
-        ),
+        {"runtime": "litert"},
+        {"runtime": "tensorflow"},
+        {"runtime": ""},
+        {"runtime": None},
+        {"runtime": 1},
+        {"runtime": True},
+        {"runtime": ["litert"]},
+        {"runtime": ["a", "b"]},
+        {"runtime": {}},
         {},
         [{"runtime": "litert"}],
         [{"runtime": "litert"}, {"runtime": "x"}],
