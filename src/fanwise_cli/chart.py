@@ -34,7 +34,7 @@ _ASCII = _Marks("#", "", ".", "-", "|", "+", "+", "-")
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn from the bottom (`lower`), and what on top of it (`upper`): a value for each equal step of time."""
+    """What is drawn from the bottom (`lower`) and on top of it (`upper`): a value for each equal step of time."""
 
     lower: Sequence[float]
     upper: Sequence[float]
@@ -49,7 +49,8 @@ def chart(
     `labels` say what the two are, and what a limit is.
     """
     marks = _BLOCKS if console.encoding.startswith("utf") else _ASCII
-    margin = len(f"{round(max([*series.lower, *series.upper, *limits], default=0)):,}") + 1
+    both = (low + up for low, up in zip(series.lower, series.upper, strict=True))
+    margin = len(f"{round(max([*both, *limits], default=0)):,}") + 1
     columns = min(console.width, MAX_WIDTH) - margin - 2
     if columns < MIN_COLUMNS:
         return []
@@ -83,11 +84,16 @@ def chart(
 
 def _ticks(top: float, limits: Sequence[float]) -> dict[int, float]:
     """The rows of a chart that are labelled, each with the value that fills it."""
-    ticks = {HEIGHT // 2 - 1: top / 2, HEIGHT - 1: top}
+    ticks = {HEIGHT // 2 - 1: _rough(top / 2), HEIGHT - 1: top}
     for limit in limits:
         row = _row(limit, top)
         ticks = {known: value for known, value in ticks.items() if abs(known - row) > 1} | {row: limit}
     return ticks
+
+
+def _rough(value: float) -> float:
+    """Two digits of a value: a row stands for a tenth of the chart."""
+    return float(f"{value:.2g}")
 
 
 def _row(value: float, top: float) -> int:
@@ -126,9 +132,8 @@ def _times(lasted_s: float, columns: int) -> str:
     line = [" "] * columns
     for part in range(parts + 1):
         text = moment(lasted_s * part / parts, lasted_s)
-        at = min(
-            columns - len(text), max(0, round((columns - 1) * part / parts) - (len(text) // 2 if part else 0))
-        )
+        middle = round((columns - 1) * part / parts)
+        at = max(0, min(columns - len(text), middle - len(text) // 2))
         line[at : at + len(text)] = text
     return "".join(line)
 

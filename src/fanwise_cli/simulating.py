@@ -1,4 +1,4 @@
-"""`fanwise simulate`: a job played through at the size of the cloud, on the deployed definition and a virtual clock.
+"""`fanwise simulate`: a job played through at the size of the cloud, the deployed definition on a virtual clock.
 
 It begins as an estimate does (`surveying`) and is held against one: what the closed form has not is chance,
 throttling and the rounds that follow from it. `fanwise_local.simulation` plays it.
@@ -89,8 +89,8 @@ def simulate_job(options: SimulateOptions, connect: Connect, console: JobConsole
     job = survey(options.job, account.asked_by(connect), console)
     if job.work.entries > MOST_ENTRIES:
         raise InputError(
-            f"{counted(job.work.entries, 'batch', 'batches')} of {job.work.batch_size:,} items are too many to play"
-            f" through; at most {MOST_ENTRIES:,}: give a larger --batch-size, or ask fanwise estimate"
+            f"{counted(job.work.entries, 'batch', 'batches')} of {job.work.batch_size:,} items are too many to"
+            f" play through; at most {MOST_ENTRIES:,}: give a larger --batch-size, or ask fanwise estimate"
         )
     scenario = Scenario(
         work=job.work,

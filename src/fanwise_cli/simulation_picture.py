@@ -1,5 +1,6 @@
 """The picture of a simulation: invocations at once over time, what waits after a 429, and the limits of both."""
 
+import math
 from typing import TYPE_CHECKING
 
 from fanwise.reckoning.estimate import RAMP_ENVIRONMENTS, RAMP_S
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 _MOST_TICKS = 9
+_MOST_ROUNDS = 12  # that are marked
 _NEAR = 1.6  # a limit that is so many times beyond the highest curve is left out: it would flatten it
 
 
@@ -26,32 +28,33 @@ def picture_of(simulated: "Simulated") -> "Figure":
     running = [point.running for point in told.curve] + [0]
     waiting = [point.waiting for point in told.curve] + [0]
     axes.fill_between(times, running, step="post", color=BLUE, alpha=0.22, linewidth=0)
-    axes.step(times, running, where="post", color=BLUE, label="invocations that run")
+    axes.step(times, running, where="post", color=BLUE, label="invocations running")
     if any(waiting):
         axes.fill_between(times, waiting, step="post", color=ORANGE, alpha=0.15, linewidth=0)
         axes.step(
-            times, waiting, where="post", color=ORANGE, linewidth=1.3, label="children that wait after a 429"
+            times, waiting, where="post", color=ORANGE, linewidth=1.3, label="children waiting after a 429"
         )
     most = max(*running, *waiting, 1)
     _draw_limits(axes, simulated, most)
-    for number, one in enumerate(told.rounds[1:], 2):
+    for number, one in list(enumerate(told.rounds, 1))[1:_MOST_ROUNDS]:
         axes.axvline(one.began_s, color=PALE_INK, linewidth=0.8, linestyle=(0, (1, 3)))
         axes.annotate(
             f"round {number}",
-            (one.began_s, 0.985),
+            (one.began_s, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(4, 0),
+            xytext=(0, 2),
             textcoords="offset points",
             color=PALE_INK,
             fontsize=8,
-            va="top",
+            ha="center",
+            va="bottom",
         )
     axes.set_xlim(0, told.duration_s or 1)
     axes.set_ylim(0, most * 1.18)
     axes.set_ylabel("at once")
     axes.set_xlabel("time since the job's start")
     _label(axes, told.duration_s)
-    axes.set_title(_headline(simulated))
+    axes.set_title(_headline(simulated), pad=18)
     handles, _ = axes.get_legend_handles_labels()
     drawn.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
     return drawn
@@ -86,8 +89,8 @@ def _draw_limits(axes: "Axes", simulated: "Simulated", most: float) -> None:
                 ha="right",
                 va="bottom",
             )
-    if told.rounds and told.environments > RAMP_ENVIRONMENTS:
-        began_s, steps = told.rounds[0].began_s, int(most / RAMP_ENVIRONMENTS) + 1
+    if told.rounds and told.peak_concurrency > RAMP_ENVIRONMENTS:
+        began_s, steps = told.rounds[0].began_s, math.ceil(most / RAMP_ENVIRONMENTS)
         times = [began_s + step * RAMP_S for step in range(steps)]
         allowed = [(step + 1) * RAMP_ENVIRONMENTS for step in range(steps)]
         axes.step(

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from fanwise_cli.chart import Series, chart
+from fanwise_cli.chart import Series, chart, moment
 from fanwise_cli.estimate_table import named, rests_on
 from fanwise_cli.progress import counted
 from fanwise_cli.simulating import Simulated
@@ -35,8 +35,8 @@ def print_simulation(console: JobConsole, simulated: Simulated) -> None:
         console,
         {
             "batches": f"{told.entries:,} of {scenario.work.batch_size:,} items ({job.batch_reason})",
-            "Lambda": f"{scenario.size.memory_mb:,} MB, {scenario.work.max_concurrency:,} at most, in an account of"
-            f" {scenario.account_concurrency:,} ({_ACCOUNT[simulated.account_from]})",
+            "Lambda": f"{scenario.size.memory_mb:,} MB, {scenario.work.max_concurrency:,} at most, in an account"
+            f" of {scenario.account_concurrency:,} ({_ACCOUNT[simulated.account_from]})",
         },
     )
     console.print(_compared(simulated))
@@ -106,15 +106,15 @@ def _counts(simulated: Simulated) -> dict[str, str]:
 
 def _rounds(simulated: Simulated) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2))
-    for name in ("round", "batches", "from", "to", "429", "unfinished", "died", "left a rest"):
+    for name in ("round", "batches", "from", "to", "429s", "unfinished", "died", "rest"):
         table.add_column(name, justify="right", no_wrap=True)
     rounds = simulated.simulation.rounds
     for number, one in enumerate(rounds[:MOST_ROUNDS], 1):
         table.add_row(
             str(number),
             f"{one.entries:,}",
-            lasted(one.began_s),
-            lasted(one.ended_s),
+            moment(one.began_s, simulated.simulation.duration_s),
+            moment(one.ended_s, simulated.simulation.duration_s),
             f"{one.throttles:,}",
             f"{one.unfinished:,}",
             f"{one.died:,}",
@@ -129,12 +129,12 @@ def _rests_on(simulated: Simulated) -> list[str]:
     """What a reader has to know of where the figures come from."""
     scenario = simulated.scenario
     chance = (
-        f"Chance: each duration by a log-normal of sigma {scenario.jitter:g}, and {scenario.tail:.3g} of the"
-        f" invocations stragglers of {scenario.tail_factor:g} times as long and more; seed {scenario.seed}. The closed"
-        f" form has neither, nor 429s."
+        f"Chance: durations scatter by a sigma of {scenario.jitter:g}, and {scenario.tail:.1%} of the invocations"
+        f" take {scenario.tail_factor:g} times as long and more; seed {scenario.seed}. The closed form knows"
+        f" neither that nor 429s."
     )
     lines = [
-        "The deployed state machine, played on a model of Lambda and S3 (docs/simulation.md); not measured on AWS.",
+        "The deployed state machine on a model of Lambda and S3 (docs/simulation.md); not measured on AWS.",
         chance,
     ]
     if simulated.account_from == "default":
