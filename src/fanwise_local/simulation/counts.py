@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass
 
-from fanwise.limits import MAX_ROUNDS
 from fanwise.pricing import Usage, child_gb_s, gb_s, storage_gb_s
 from fanwise_local.simulation.curve import Curve
 from fanwise_local.states.executions import Execution
@@ -116,7 +115,6 @@ class Counts(Observer):
         self._leave_state()
 
     def map_run_started(self, map_run: MapRun) -> None:
-        assert len(self.rounds) < MAX_ROUNDS
         self.rounds.append(RoundCounts(map_run.total, _now_s()))
 
     def child_ended(self, map_run: MapRun, child: Child) -> None:

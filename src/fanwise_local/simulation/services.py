@@ -60,7 +60,7 @@ class SimulatedServices:
         # An invocation goes on when Step Functions does not wait for it any more.
         task = asyncio.get_running_loop().create_task(self._invoke(function, event, cold))
         self._going_on.add(task)
-        task.add_done_callback(self._going_on.discard)
+        task.add_done_callback(self._ended)
         return {"StatusCode": 200, "Payload": await asyncio.shield(task)}
 
     async def get_object(self, bucket: str, key: str) -> bytes:
@@ -70,6 +70,11 @@ class SimulatedServices:
     async def put_object(self, bucket: str, key: str, body: bytes) -> None:
         """Write an object, for a ResultWriter."""
         self._objects.write(key, body)
+
+    def _ended(self, task: asyncio.Task[JSON]) -> None:
+        self._going_on.discard(task)
+        if not task.cancelled():
+            task.exception()  # of one that nobody waits for, nobody asks
 
     async def _invoke(self, function: FunctionBill, event: dict[str, Any], cold: bool) -> JSON:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import random as randoms
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,10 +18,10 @@ from fanwise_local.simulation.pool import Pool, PoolLimits
 from fanwise_local.simulation.scenario import Scenario
 from fanwise_local.simulation.services import FunctionBill, SimulatedServices
 from fanwise_local.simulation.slow_downs import S3
-from fanwise_local.simulation.store import ItemsFile, Objects, storage_of
-from fanwise_local.states.definition import parse_definition
+from fanwise_local.simulation.store import RESULTS, ItemsFile, Objects, storage_of
+from fanwise_local.states.definition import StateMachineDefinition, parse_definition
 from fanwise_local.states.executions import StateMachine
-from fanwise_local.template import Function, read_stack, stack_root
+from fanwise_local.template import Function, Stack, read_stack, stack_root
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +91,17 @@ def simulate(scenario: Scenario) -> Simulation:
     return run_virtual(_Played(scenario).run())
 
 
+@cache
+def _stack() -> Stack:
+    return read_stack(stack_root())
+
+
+@cache
+def _definition() -> StateMachineDefinition:
+    """As it is deployed, but for the bucket."""
+    return parse_definition(_stack().definition, {**_stack().substitutions, "ResultsBucket": RESULTS})
+
+
 class _Played:
     """One simulation: everything that it is made of, seeded."""
 
@@ -111,8 +123,7 @@ class _Played:
         storage = storage_of(results, items)
         job = write_plan(storage, scenario, items)
         s3 = S3(randoms.Random(randoms_of.random()), self._slowed, limited=scenario.environments is None)
-        stack = read_stack(stack_root())
-        self._stack = stack
+        stack = _stack()
         self._handlers = Handlers(scenario, job, storage, results, items, self._chance, s3, self._counts)
         self._services = SimulatedServices(
             {function.arn: self._bill(function) for function in stack.functions.values()},
@@ -125,8 +136,8 @@ class _Played:
     async def run(self) -> Simulation:
         """Play it, on a virtual loop."""
         machine = StateMachine(
-            parse_definition(self._stack.definition, self._stack.substitutions),
-            arn=self._stack.state_machine_arn,
+            _definition(),
+            arn=_stack().state_machine_arn,
             services=self._services,
             clock=Clock(),
             observer=self._counts,
