@@ -1,6 +1,7 @@
 """Inside the measured process: one simulation, and what it takes.
 
-`python -m benchmarks.simulated_process ITEMS BATCH_SIZE MAX_CONCURRENCY ACCOUNT_CONCURRENCY ITEM_MS` prints a `Played`.
+`python -m benchmarks.simulated_process ITEMS BATCH_SIZE MAX_CONCURRENCY ACCOUNT_CONCURRENCY ITEM_MS` prints a
+`Played`.
 """
 
 import sys
