@@ -35,7 +35,7 @@ def picture_of(simulated: "Simulated") -> "Figure":
             times, waiting, where="post", color=ORANGE, linewidth=1.3, label="children waiting after a 429"
         )
     most = max(*running, *waiting, 1)
-    _draw_limits(axes, simulated, most)
+    highest = _draw_limits(axes, simulated, most)
     for number, one in list(enumerate(told.rounds, 1))[1:_MOST_ROUNDS]:
         axes.axvline(one.began_s, color=PALE_INK, linewidth=0.8, linestyle=(0, (1, 3)))
         axes.annotate(
@@ -50,7 +50,7 @@ def picture_of(simulated: "Simulated") -> "Figure":
             va="bottom",
         )
     axes.set_xlim(0, told.duration_s or 1)
-    axes.set_ylim(0, most * 1.18)
+    axes.set_ylim(0, highest * 1.12)
     axes.set_ylabel("at once")
     axes.set_xlabel("time since the job's start")
     _label(axes, told.duration_s)
@@ -68,31 +68,31 @@ def _headline(simulated: "Simulated") -> str:
     )
 
 
-def _draw_limits(axes: "Axes", simulated: "Simulated", most: float) -> None:
-    """Lines where the account, the job and Lambda's ramp stop it, those of them that are near."""
+def _draw_limits(axes: "Axes", simulated: "Simulated", most: float) -> float:
+    """Lines where account, job and ramp stop it, those of them that are near; answers the highest of all."""
     told, scenario = simulated.simulation, simulated.scenario
     account, job = scenario.account_concurrency, scenario.work.max_concurrency
     limits = [(f"account {account:,}", account, RED), (f"max_concurrency {job:,}", job, INK)]
     if account == job:
         limits = [(f"account and max_concurrency {account:,}", account, RED)]
-    for label, limit, colour in limits:
-        if limit <= most * _NEAR:
-            axes.axhline(limit, color=colour, linewidth=1.1, linestyle=(0, (6, 3)))
-            axes.annotate(
-                label,
-                (1, limit),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 3),
-                textcoords="offset points",
-                color=colour,
-                fontsize=8.5,
-                ha="right",
-                va="bottom",
-            )
+    near = [one for one in limits if one[1] <= most * _NEAR]
+    for label, limit, colour in near:
+        axes.axhline(limit, color=colour, linewidth=1.1, linestyle=(0, (6, 3)))
+        axes.annotate(
+            label,
+            (1, limit),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            color=colour,
+            fontsize=8.5,
+            ha="right",
+            va="bottom",
+        )
     if told.rounds and told.peak_concurrency > RAMP_ENVIRONMENTS:
         began_s, steps = told.rounds[0].began_s, math.ceil(most / RAMP_ENVIRONMENTS)
-        times = [began_s + step * RAMP_S for step in range(steps)]
-        allowed = [(step + 1) * RAMP_ENVIRONMENTS for step in range(steps)]
+        times = [began_s + step * RAMP_S for step in range(steps + 1)]
+        allowed = [min(step + 1, steps) * RAMP_ENVIRONMENTS for step in range(steps + 1)]
         axes.step(
             times,
             allowed,
@@ -102,6 +102,7 @@ def _draw_limits(axes: "Axes", simulated: "Simulated", most: float) -> None:
             linestyle=(0, (2, 2)),
             label=f"Lambda's ramp: {RAMP_ENVIRONMENTS:,} more each {RAMP_S:.0f} s",
         )
+    return max([most, *(limit for _, limit, _ in near)])
 
 
 def _label(axes: "Axes", lasted_s: float) -> None:
