@@ -65,12 +65,7 @@ def _compared(simulated: Simulated) -> Table:
         ("price", told.cost_usd["total"], found.cost_usd["total"], dollars),
         ("GB-s of Lambda", told.billed_gb_s, found.billed_gb_s, "{:,.1f}".format),
         ("invocations", told.invocations, found.invocations, "{:,}".format),
-        (
-            "cold starts",
-            told.cold_starts,
-            found.environments + found.invocations - found.batches,
-            "{:,}".format,
-        ),
+        ("cold starts", told.cold_starts, found.environments, "{:,}".format),
     )
     for name, ours, theirs, say in figures:
         table.add_row(f"  {name}", say(ours), say(theirs), Text(_more(ours, theirs), "dim"))
