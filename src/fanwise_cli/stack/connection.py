@@ -90,6 +90,11 @@ class DeployedStack:
         return _client(self.session, "stepfunctions", self.options)
 
     @cached_property
+    def functions(self) -> Any:
+        """boto3's client of Lambda."""
+        return _client(self.session, "lambda", self.options)
+
+    @cached_property
     def storage(self) -> Storage:
         """The stack's buckets, as the handlers see them, with the credentials of this session."""
         return Storage({}, s3=True, open_bucket=self._open_bucket)

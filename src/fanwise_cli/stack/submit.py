@@ -97,7 +97,7 @@ def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
     given = options.items
     if given.startswith("s3://"):
         if not given.lower().endswith(".json"):
-            return Asked(given, _model(options), over)
+            return Asked(given, model_of(options), over)
         assert stack is not None  # noqa: S101 - whoever has an s3:// URI is connected
         manifest = _manifest_there(given, stack)
         return Asked(manifest.items, options.model or manifest.model, {**_said(manifest), **over})
@@ -107,7 +107,7 @@ def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
             f"{given}: no such file or folder; give an items file, a manifest (.json), a folder, or an s3:// URI"
         )
     if not path.is_file() or path.suffix.lower() != ".json":
-        return Asked(path, _model(options), over)
+        return Asked(path, model_of(options), over)
     manifest = read_manifest(path.read_bytes(), given, BESIDE)
     is_beside = manifest.items.startswith(BESIDE)
     items = items_beside(path, manifest.items) if is_beside else manifest.items
@@ -116,7 +116,8 @@ def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
     return Asked(items, options.model or model, {**_said(manifest), **over})
 
 
-def _model(options: SubmitOptions) -> str:
+def model_of(options: SubmitOptions) -> str:
+    """The model that the command line names. Raises `InputError` where it names none."""
     if options.model is None:
         raise InputError(
             f"{options.items}: which model? give --model NAME@VERSION (published), or --model DIR (pushed first)"
