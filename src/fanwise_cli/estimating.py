@@ -94,7 +94,7 @@ class _Counted:
 
 def reckon(options: EstimateOptions, connect: Connect, console: JobConsole) -> Reckoned:
     """Count the items and reckon the job. Raises `InputError`, with what is missing."""
-    architecture = _architecture(options.architecture)
+    architecture = architecture_of(options.architecture)
     with ExitStack() as opened, unusable_paths_are_input():
         is_there = options.items.startswith("s3://")
         stack = opened.enter_context(connect()) if is_there else None
@@ -163,7 +163,8 @@ def _submit_options(options: EstimateOptions) -> SubmitOptions:
     )
 
 
-def _architecture(said: str | None) -> Architecture:
+def architecture_of(said: str | None) -> Architecture:
+    """`--arch`, by default the first that there is. Raises `InputError`."""
     for architecture in ARCHITECTURES:
         if said in (None, architecture):
             return architecture

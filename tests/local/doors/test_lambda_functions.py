@@ -204,7 +204,7 @@ def test_a_version_keeps_the_memory_size_that_it_was_published_with(client: Any)
 
 def test_what_may_not_be_changed_is_said(client: Any) -> None:
     change = client.update_function_configuration
-    assert code(change, FunctionName="f04", MemorySize=64) == "InvalidParameterValueException"
+    assert code(change, FunctionName="f04", MemorySize=20_000) == "InvalidParameterValueException"
     assert code(change, FunctionName="f04", Timeout=3) == "InvalidParameterValueException"
     stale = {"FunctionName": "f04", "RevisionId": "of another time"}
     assert code(change, MemorySize=256, **stale) == "PreconditionFailedException"
