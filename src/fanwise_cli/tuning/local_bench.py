@@ -69,7 +69,7 @@ def here(options: TuneOptions, console: JobConsole) -> Iterator[Place]:
             runtimes = runtimes_to_try(options, asked.words, runtimes_of(buckets, reference), reference)
             manifest = {**asked.words, "items": uri, "model": reference}
             with planned(buckets, manifest, runtimes) as sample:
-                deployed = function_of(stack, runtimes[0])
+                deployed, machine = function_of(stack, runtimes[0]), this_machine()
 
                 @contextmanager
                 def bench_for(_: Sequence[Setting]) -> Iterator[Bench]:
@@ -79,7 +79,8 @@ def here(options: TuneOptions, console: JobConsole) -> Iterator[Place]:
                     sample=sample,
                     deployed_mb=deployed.memory_mb,
                     timeout_s=deployed.timeout_s,
-                    measured_on=this_machine(),
+                    measured_on=machine,
+                    headline=machine.headline,
                     region=options.region,
                     bench_for=bench_for,
                     is_this_machine=True,

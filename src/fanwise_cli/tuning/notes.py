@@ -47,7 +47,7 @@ def what_happened(found: Sequence[Searched], place: Place, work: Work) -> list[s
     if place.is_this_machine:
         reads = f", and {GET_MS:.0f} ms for each object that an item points at" if work.reads else ""
         notes.append(
-            f"Measured on {place.measured_on.headline}, a core for a vCPU ({VCPU_MB:,} MB), not on Lambda;"
+            f"Measured on {place.headline}, a core for a vCPU ({VCPU_MB:,} MB), not on Lambda;"
             f" reckoned with {ASSUMED_INVOCATION_MS:.0f} ms an invocation for requests to S3{reads}."
         )
     return notes

@@ -23,6 +23,7 @@ class Place:
     deployed_mb: int
     timeout_s: float
     measured_on: MeasuredOn
+    headline: str  # of it
     region: str | None
     bench_for: Callable[[Sequence[Setting]], AbstractContextManager[Bench]]
     is_this_machine: bool

@@ -5,7 +5,7 @@ what it does with any. What that leaves behind is removed with the job.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,15 +15,16 @@ from typing import Any
 import msgspec
 
 from fanwise.commits import read_commit, read_job
-from fanwise.errors import InputError
+from fanwise.errors import FanwiseError, InputError
 from fanwise.items.cutting import cut_entries
 from fanwise.items.readable import Readable
 from fanwise.limits import MAX_BATCH_SIZE
-from fanwise.model.bundle import DIGEST_FILE, profile_of, read_digest
+from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX, profile_of, read_digest, resolve
 from fanwise.model.profile import RuntimeProfile
 from fanwise.planning.plan import pin_job, plan_job
 from fanwise.records import Commit, Entry, Job, Runtime, execution_key, home_of, moment_text
 from fanwise.storage import Storage
+from fanwise_cli.interruption import uninterrupted
 
 BATCHES_OF_A_SIZE = 3  # that a try may have, so that not all repeats are of the same items
 
@@ -85,14 +86,23 @@ class Sample:
 
 
 def runtimes_of(buckets: Buckets, model: str) -> tuple[Runtime, ...]:
-    """The runtimes that a published model is made for, the best first."""
-    where = f"s3://{buckets.models}/models/{model.replace('@', '/')}/{DIGEST_FILE}"
+    """The runtimes that a published model is made for, the best first. Raises `BundleError`."""
+    resolve(buckets.storage, buckets.models, model)
+    where = f"s3://{buckets.models}/{MODEL_PREFIX}{model.replace('@', '/')}/{DIGEST_FILE}"
     return read_digest(buckets.storage.read(where), where).runtimes
 
 
 @contextmanager
-def planned(buckets: Buckets, manifest: Mapping[str, Any], runtimes: tuple[Runtime, ...]) -> Iterator[Sample]:
-    """Plan a job for each runtime; gone with all that they were given when it ends. Raises `InputError`."""
+def planned(
+    buckets: Buckets,
+    manifest: Mapping[str, Any],
+    runtimes: tuple[Runtime, ...],
+    left: Callable[[str], None] = lambda _: None,
+) -> Iterator[Sample]:
+    """Plan a job for each runtime; gone with all that they were given when it ends.
+
+    What cannot be removed is told to `left`. Raises `InputError`.
+    """
     run = f"tune-{time.time_ns():x}"
     jobs: dict[Runtime, Job] = {}
     job_ids: list[str] = []
@@ -121,14 +131,19 @@ def planned(buckets: Buckets, manifest: Mapping[str, Any], runtimes: tuple[Runti
         profiles = {runtime: profile_of(buckets.storage, job.model) for runtime, job in jobs.items()}
         yield Sample(buckets, jobs, profiles, begin, first_line)
     finally:
-        remove(buckets, job_ids, [f"{run}-{runtime}" for runtime in runtimes])
+        with uninterrupted():
+            records = [f"s3://{buckets.results}/{execution_key(f'{run}-{runtime}')}" for runtime in runtimes]
+            for what in (*(home_of(buckets.results, job_id) for job_id in job_ids), *records):
+                try:
+                    _remove(buckets, what)
+                except (FanwiseError, OSError) as error:
+                    left(f"{what} could not be removed ({error}); give: aws s3 rm --recursive {what}")
 
 
-def remove(buckets: Buckets, job_ids: list[str], executions: list[str]) -> None:
-    """Remove what jobs of a tuning have left in the results bucket."""
-    for job_id in job_ids:
-        home = home_of(buckets.results, job_id)
-        for info in list(buckets.storage.list(home)):
+def _remove(buckets: Buckets, uri: str) -> None:
+    """Remove an object, or all below a URI that ends with a slash."""
+    if uri.endswith("/"):
+        for info in list(buckets.storage.list(uri)):
             buckets.storage.delete(f"s3://{buckets.results}/{info.key}")
-    for execution in executions:
-        buckets.storage.delete(f"s3://{buckets.results}/{execution_key(execution)}")
+    else:
+        buckets.storage.delete(uri)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fanwise.limits import MAX_BATCH_SIZE
 from fanwise.reckoning.batching import TARGET_WORK_S
 from fanwise.records import Entry
-from fanwise_cli.tuning.trials import Bench, Invoke, Measured, Searched, Setting
+from fanwise_cli.tuning.trials import Bench, Invoke, Measured, Searched, Setting, Trial
 
 GROWS_BY = 4
 FLAT, MOST_FLAT = 0.03, 0.10  # a gain that counts as none: at least, and however much the invocations vary
@@ -60,7 +60,8 @@ class Search:
         return last.item_ms * size > self.most_work_s * 1000
 
     def _measured(self, size: int, invoke: Invoke) -> Measured:
-        entries, trials = self.entries(size), []
+        entries = self.entries(size)
+        trials: list[Trial] = []
         for number in range(self.repeats):
             trial = invoke(entries[number % len(entries)])
             if trial.failed is not None:

@@ -8,7 +8,6 @@ import msgspec
 
 from fanwise.errors import FanwiseError, InputError
 from fanwise.limits import VCPU_MB
-from fanwise.model.profile import MeasuredOn
 from fanwise.pricing import gb_s, prices_of
 from fanwise.reckoning.batching import GET_MS, reads_of
 from fanwise.reckoning.choices import HEADROOM
@@ -42,7 +41,8 @@ class Tuned:
     repeats: int
     sample: int
     prices: str
-    measured_on: MeasuredOn
+    measured_on: str
+    stands_in: bool
     deployed_mb: int
     combinations: Sequence[Combination]
     best: Combination
@@ -59,8 +59,8 @@ class Tuned:
             "max_concurrency": self.work.max_concurrency,
             "sample": self.sample,
             "repeats": self.repeats,
-            "measured_on": self.measured_on.headline,
-            "stands_in": self.measured_on.kind != "lambda",
+            "measured_on": self.measured_on,
+            "stands_in": self.stands_in,
             "prices": self.prices,
             "deployed_memory_mb": self.deployed_mb,
             "best": {**msgspec.to_builtins(self.best), "reason": self.reason},
@@ -140,7 +140,8 @@ def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
         repeats=options.repeats,
         sample=job.total,
         prices=prices.label,
-        measured_on=place.measured_on,
+        measured_on=place.headline,
+        stands_in=place.is_this_machine,
         deployed_mb=place.deployed_mb,
         combinations=made,
         best=chosen[0],

@@ -161,7 +161,7 @@ class LambdaDoor:
             "Role": "",
             "Handler": function.handler,
             "CodeSize": 0,
-            "Description": "",
+            "Description": self._versions.description_of(function),
             "Timeout": function.timeout_s,
             "MemorySize": function.memory_mb,
             "LastModified": self._opened_at,

@@ -35,7 +35,8 @@ class Versions:
         self._functions = functions
         self._published: dict[str, list[Function]] = {}  # by the function's name
         self._numbers: dict[str, int] = {}  # none is given twice
-        self._revisions: dict[str, str] = {}  # by ARN
+        self._revisions: dict[str, str] = {}  # by ARN, as the following
+        self._descriptions: dict[str, str] = {}
 
     def find(self, function: Function, version: str) -> Function:
         """A version of a function, which may be $LATEST."""
@@ -49,6 +50,10 @@ class Versions:
     def of(self, function: Function) -> list[Function]:
         """Its published versions, the oldest first."""
         return self._published.get(function.name, [])
+
+    def description_of(self, function: Function) -> str:
+        """What it was described as when it was published."""
+        return self._descriptions.get(function.arn, "")
 
     def revision_of(self, function: Function) -> str:
         """What changes with each change of it."""
@@ -77,6 +82,7 @@ class Versions:
         number = self._numbers[function.name] = self._numbers.get(function.name, 0) + 1
         version = replace(function, version=str(number), arn=f"{function.arn}:{number}")
         self._functions.put(version)
+        self._descriptions[version.arn] = str(members.get("Description") or "")
         published.append(version)
         return version
 
