@@ -19,6 +19,8 @@ from fanwise_cli.stack.options import (
 )
 from fanwise_cli.terminal import for_people, for_results, print_document
 
+INTERRUPTED = "interrupted; what was changed for it is as it was; the same command begins anew"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -95,7 +97,7 @@ def tune(
         if stack is not None:
             from fanwise_cli.stack.tuning import tune_there  # noqa: PLC0415 - as above
 
-            with connected(stack, region, aws_profile, endpoint_url) as at:
+            with connected(stack, region, aws_profile, endpoint_url, INTERRUPTED) as at:
                 tuned = tune_there(options, at, console)
         else:
             words.refuse_options_of_a_stack(aws_profile, endpoint_url)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fanwise.errors import FanwiseError, StackError
+from fanwise.reckoning.batching import TARGET_WORK_S
 from fanwise.records import Entry, Runtime
 from fanwise_cli.interruption import uninterrupted
 from fanwise_cli.stack.aws_errors import aws_errors_told
@@ -24,6 +25,8 @@ from fanwise_cli.tuning.trials import Invoke, Setting, Trial, trial_of
 
 DESCRIPTION = "to be deleted: fanwise tune"  # of versions; a run adds its own name, by which they are found
 WAIT = {"Delay": 1, "MaxAttempts": 300}  # of botocore's waiters, in seconds
+# An invocation that was interrupted goes on by itself; so long it is waited for, since it leaves results behind.
+AT_WORK_S, LOOK_EVERY_S = TARGET_WORK_S + 10, 0.2
 # A REPORT line, where the log format is text (python-logging); in JSON it is an event of its own.
 _IN_TEXT = {
     "durationMs": r"\tDuration: ([\d.]+) ms",
@@ -183,12 +186,17 @@ class StackBench:
     def _invoke(self, setting: Setting, entry: Entry) -> Trial:
         event, name = self._sample.event(setting.runtime, entry)
         began = time.monotonic()
-        answer = self._stack.functions.invoke(
-            FunctionName=self._stack.predict_batch[setting.runtime],
-            Qualifier=self._made.versions[setting],
-            LogType="Tail",
-            Payload=json.dumps(event).encode(),
-        )
+        try:
+            answer = self._stack.functions.invoke(
+                FunctionName=self._stack.predict_batch[setting.runtime],
+                Qualifier=self._made.versions[setting],
+                LogType="Tail",
+                Payload=json.dumps(event).encode(),
+            )
+        except KeyboardInterrupt:
+            with uninterrupted():
+                self._await_end(setting, name)
+            raise
         took_ms = (time.monotonic() - began) * 1000
         payload = answer["Payload"].read()
         metrics = report_in(base64.b64decode(answer.get("LogResult", "")).decode(errors="replace"))
@@ -206,6 +214,12 @@ class StackBench:
             peak_memory_mb=None if peak_mb is None else int(peak_mb),
             error=_error_in(payload) if answer.get("FunctionError") else None,
         )
+
+    def _await_end(self, setting: Setting, name: str) -> None:
+        """Wait until an invocation that nobody listens to has written its last, the commit; not for ever."""
+        until = time.monotonic() + AT_WORK_S
+        while self._sample.commit(setting.runtime, name) is None and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_S)
 
 
 def report_in(log: str) -> Mapping[str, float]:
