@@ -105,7 +105,9 @@ def test_interrupted_it_leaves_nothing(items: Path, model: Path, scratch: Path) 
         os.killpg(process.pid, 2)
         _, stderr = process.communicate()
     assert process.returncode == 130
-    assert stderr.splitlines()[-1].startswith("fanwise: interrupted")
+    assert stderr.splitlines()[-1] == (
+        "fanwise: interrupted; nothing is left of it, and the same command begins anew"
+    )
     assert "Traceback" not in stderr
     wait_until_gone(scratch)
     assert processes_of(scratch) == []

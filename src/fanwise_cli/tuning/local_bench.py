@@ -62,6 +62,9 @@ def here(options: TuneOptions, console: JobConsole) -> Iterator[Place]:
         slash = "/" if items.is_dir() else ""
         uri = mounts.uri_of(items).rstrip("/") + slash
         reference, notes = publish_model(model, stack, mounts, console, quiet=options.quiet)
+        if not options.quiet:
+            for note in notes:
+                console.tell(note, "dim", wrap=True)
         buckets = Buckets(
             mounts.storage(), stack.buckets["ModelBucket"], stack.buckets["ResultsBucket"], mounts.readable()
         )
@@ -84,7 +87,6 @@ def here(options: TuneOptions, console: JobConsole) -> Iterator[Place]:
                     region=options.region,
                     bench_for=bench_for,
                     is_this_machine=True,
-                    notes=notes,
                 )
 
 

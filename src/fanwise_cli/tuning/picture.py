@@ -112,6 +112,7 @@ def _mark(axes: "Axes", best: Combination) -> None:
         xytext=(4, -20),
         textcoords="offset points",
         fontweight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         zorder=5,
     )
 

@@ -67,11 +67,12 @@ class Sample:
         return self._cut[batch_size]
 
     def largest(self) -> int:
-        """The largest batch that there is: of all items, or as many as an entry may hold."""
+        """The largest batch that there is: of all items, or as many as each of the first entries may hold."""
         items = self.job.items
         chunks = self.buckets.storage.stream(items.uri, items.pin(), start=self.begin)
         cut = cut_entries(chunks, items.kind, MAX_BATCH_SIZE, start=self.begin, first_line=self.first_line)
-        return max((entry.count for entry in islice(cut, BATCHES_OF_A_SIZE)), default=0)
+        counts = [entry.count for entry in islice(cut, BATCHES_OF_A_SIZE)]
+        return min(counts[:-1] or counts)  # the last one may have what was left over
 
     def event(self, runtime: Runtime, entry: Entry) -> tuple[dict[str, Any], str]:
         """What PredictBatch is given for a try of an entry, and the name under which it commits."""

@@ -45,6 +45,8 @@ class Search:
             if measured and not self.batch_sizes and self._is_too_long(measured[-1], size):
                 ended = f"larger ones work longer than {self.most_work_s:.0f} s"
                 break
+            if not self.entries(size):  # an entry holds so many bytes at most
+                break
             tell(setting, f"batches of {size:,}")
             one = self._measured(size, invoke)
             measured.append(one)

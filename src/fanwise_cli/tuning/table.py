@@ -89,4 +89,4 @@ def _to_work(console: JobConsole, tuned: Tuned, stack: str | None) -> None:
         name = f" --stack-name {shlex.quote(stack)}" if stack else ""
         parameter = f"PredictBatchMemoryMb={best.memory_mb}"
         console.tell(f"  sam deploy{name} --parameter-overrides {parameter}")
-    console.tell(f"  fanwise submit ITEMS --model {tuned.model['name']}@{tuned.model['version']} {options}")
+    console.tell(f"  fanwise submit ITEMS --model {shlex.quote(tuned.given)} {options}")

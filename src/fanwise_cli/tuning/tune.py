@@ -36,6 +36,7 @@ class Tuned:
     """What was found. `best` has its reason; `notes` say what was left out, failed or assumed."""
 
     model: Mapping[str, str]
+    given: str  # the model, as a person may give it again
     by: By
     work: Work
     repeats: int
@@ -80,8 +81,13 @@ def check(options: TuneOptions) -> None:
 
 def tune_here(options: TuneOptions, console: JobConsole) -> Tuned:
     """Tune on this machine. Raises `InputError` before anything is tried."""
-    with here(options, console) as place:
-        return tune(options, place, console)
+    try:
+        with here(options, console) as place:
+            return tune(options, place, console)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "interrupted; nothing is left of it, and the same command begins anew"
+        ) from None
 
 
 def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
@@ -90,7 +96,12 @@ def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
     sample, job = place.sample, place.sample.job
     settings, notes = _settings(options, place)
     largest = sample.largest()
-    batch_sizes = _batch_sizes(options.batch_sizes, largest)
+    for size in options.batch_sizes:
+        if not sample.entries(size):
+            raise InputError(
+                f"--batch-size {size}: the sample has {largest:,} items that fit into one batch; give a larger"
+                f" sample, or smaller batches"
+            )
     mini_batch = {
         runtime: profile.mini_batch if profile else DEFAULT_MINI_BATCH
         for runtime, profile in sample.profiles.items()
@@ -100,11 +111,9 @@ def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
         repeats=options.repeats,
         mini_batch=max(mini_batch.values()),
         largest=largest,
-        batch_sizes=batch_sizes,
+        batch_sizes=options.batch_sizes,
     )
     if not options.quiet:
-        for note in place.notes:
-            console.tell(note, "dim", wrap=True)
         console.tell(_at_most(what, settings, place, prices.lambda_usd_per_gb_s), "dim", wrap=True)
     with place.bench_for(settings) as bench, telling(console, quiet=options.quiet) as tell:
         found, left_out = search(bench, settings, what, tell, stops=not options.memory_mb)
@@ -135,6 +144,7 @@ def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
         )
     return Tuned(
         model={"name": job.model.name, "version": job.model.version, "digest": job.model.digest},
+        given=options.model or f"{job.model.name}@{job.model.version}",
         by=options.by,
         work=work,
         repeats=options.repeats,
@@ -146,7 +156,7 @@ def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
         combinations=made,
         best=chosen[0],
         reason=chosen[1],
-        notes=[*notes, *left_out, *what_happened(found, place, work)],
+        notes=[*place.notes, *notes, *left_out, *what_happened(found, place, work)],
     )
 
 
@@ -175,16 +185,6 @@ def _settings(options: TuneOptions, place: Place) -> tuple[list[Setting], list[s
     if not settings:
         raise InputError(f"no memory size up to {sizes[-1]:,} MB has room for the model; give --memory")
     return settings, notes
-
-
-def _batch_sizes(asked: Sequence[int], largest: int) -> Sequence[int]:
-    for size in asked:
-        if size > largest:
-            raise InputError(
-                f"--batch-size {size}: the sample has {largest:,} items that fit into one batch; give a larger"
-                f" sample, or smaller batches"
-            )
-    return asked
 
 
 def _at_most(what: Search, settings: Sequence[Setting], place: Place, usd_per_gb_s: float) -> str:
