@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fanwise.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RuntimeName
 from fanwise_cli.stack.options import (
@@ -39,7 +40,10 @@ Model = Annotated[
 Memory = Annotated[
     int | None,
     typer.Option(
-        "--memory", min=1024, max=10_240, help="PredictBatch's memory in MB; by default as deployed."
+        "--memory",
+        min=MIN_MEMORY_MB,
+        max=MAX_MEMORY_MB,
+        help="PredictBatch's memory in MB; by default as deployed.",
     ),
 ]
 Architecture = Annotated[str | None, typer.Option("--arch", help="x86_64 or arm64, for its prices.")]

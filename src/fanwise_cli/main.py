@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 import fanwise
 from fanwise.errors import DISK_FULL, FanwiseError, InputError
-from fanwise_cli import estimate_command, simulate_command
+from fanwise_cli import estimate_command, simulate_command, tune_command
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.manifest_options import (
     BatchSize,
@@ -306,6 +306,7 @@ def up(
 
 estimate_command.register(app)
 simulate_command.register(app)
+tune_command.register(app)
 stack_commands.register(app)
 
 

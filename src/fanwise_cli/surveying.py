@@ -68,7 +68,7 @@ class Survey:
 
 def survey(options: SurveyOptions, connect: Connect, console: JobConsole) -> Survey:
     """Count the items, and find the rest. Raises `InputError`, with what is missing."""
-    architecture = _architecture(options.architecture)
+    architecture = architecture_of(options.architecture)
     with ExitStack() as opened, unusable_paths_are_input():
         said = plain_count(options.items)
         is_there = options.items.startswith("s3://")
@@ -115,7 +115,8 @@ def _asked(options: SurveyOptions, said: Counted | None, stack: "DeployedStack |
     return ask(words, stack) if said is None else Asked(options.items, model_of(words), words_over(words))
 
 
-def _architecture(said: str | None) -> Architecture:
+def architecture_of(said: str | None) -> Architecture:
+    """`--arch`, by default the first that there is. Raises `InputError`."""
     for architecture in ARCHITECTURES:
         if said in (None, architecture):
             return architecture

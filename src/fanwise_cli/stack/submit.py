@@ -65,7 +65,7 @@ def submit(options: SubmitOptions, stack: DeployedStack, console: JobConsole) ->
         model = reference_of(asked.model, stack, console, quiet=options.quiet)
         items = asked.items
         if isinstance(items, Path):
-            found = _found(items, model, stack, console, quiet=options.quiet)
+            found = find_here(items, model, stack, console, quiet=options.quiet)
             items = bring(found, stack, console, quiet=options.quiet)
     manifest = read_manifest({**asked.words, "items": items, "model": model}, options.items)
     given: dict[str, Any] = {"manifest": _said(manifest)}
@@ -151,7 +151,10 @@ def reference_of(model: str | Path, stack: DeployedStack, console: JobConsole, *
     raise InputError(f"{model}: neither a model on this machine nor NAME@VERSION; fanwise push publishes one")
 
 
-def _found(path: Path, model: str, stack: DeployedStack, console: JobConsole, *, quiet: bool) -> LocalItems:
+def find_here(
+    path: Path, model: str, stack: DeployedStack, console: JobConsole, *, quiet: bool
+) -> LocalItems:
+    """Look at items of this machine, and say which of the files that they name are not there."""
     kinds = bundle.resolve(stack.storage, stack.model_bucket, model).kinds
     with waiting(console, f"reading {path}", quiet=quiet):
         found = find_items(path, dict(kinds))
