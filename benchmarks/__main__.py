@@ -4,86 +4,93 @@ import os
 import signal
 import sys
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
 import fanwise
 from benchmarks.errors import BenchmarkError
-from benchmarks.interpreter import run_interpreter
 from benchmarks.machine import kind_of, this_machine
-from benchmarks.mobilenet import MobilenetBenchmark
+from benchmarks.part import Run
+from benchmarks.parts import PARTS, tables_of
 from benchmarks.report import write_report
 from benchmarks.results import Results, write_results
-from benchmarks.tables import for_terminal, tables_of
+from benchmarks.tables import for_terminal
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 WORK = HERE / "work"  # git-ignored: the workload, caches, and runs that are not kept
 PAGE = HERE.parent / "docs/benchmarks.md"
 
-IMAGES = 2_000
 REPETITIONS = 5
-QUICK_ITEMS = 300
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(help="fanwise, measured.", add_completion=False, pretty_exceptions_enable=False)
 
 
-class Part(StrEnum):
-    """What can be measured by itself."""
-
-    MOBILENET = "mobilenet"
-    INTERPRETER = "interpreter"
-
-
 @app.callback(invoke_without_command=True)
 def measure(
     context: typer.Context,
-    only: Annotated[Part | None, typer.Option(help="Measure this alone; the run is not kept.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Measure this part alone ({', '.join(PARTS)}); may be repeated; the run is not kept."
+        ),
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help=f"One repetition, {QUICK_ITEMS} items; the run is not kept.")
+        bool, typer.Option("--quick", help="One repetition, fewer items; the run is not kept.")
     ] = False,
     repetitions: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = REPETITIONS,
 ) -> None:
     """Measure everything, print it and keep it in benchmarks/results."""
     if context.invoked_subcommand is not None:
         return
+    for name in only or ():
+        if name not in PARTS:
+            raise typer.BadParameter(
+                f"{name!r} is no part; there are {', '.join(PARTS)}", param_hint="--only"
+            )
     console = Console(stderr=True)
+    names = [name for name in PARTS if not only or name in only]
     try:
-        results = _measured(only, quick, 1 if quick else repetitions, console)
+        results = _measured(names, quick, 1 if quick else repetitions, console)
     except KeyboardInterrupt:
         console.print("interrupted; nothing was kept", style="yellow")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     for table in tables_of(results):
         Console().print(for_terminal(table))
-    kept = only is None and not quick and repetitions >= REPETITIONS
+    kept = len(results.parts) == len(PARTS) and not quick and repetitions >= REPETITIONS
     path = write_results(results, RESULTS if kept else WORK / "results", kind_of(results.machine))
     _say(console, f"{'kept' if kept else 'written, not kept'}: {path.relative_to(HERE.parent)}")
+    if len(results.parts) < len(names):
+        raise typer.Exit(1)
 
 
-def _measured(only: Part | None, quick: bool, repetitions: int, console: Console) -> Results:
+def _measured(names: list[str], quick: bool, repetitions: int, console: Console) -> Results:
+    """What these parts leave. One that fails is said and left out: those that were measured are worth having."""
     load_before = round(os.getloadavg()[0], 2)
-    mobilenet = interpreter = None
-    if only in (None, Part.MOBILENET):
-        benchmark = MobilenetBenchmark(WORK, images=IMAGES, items=QUICK_ITEMS if quick else IMAGES)
-        mobilenet = benchmark.run(repetitions, lambda line: _say(console, f"mobilenet    {line}"))
-    if only in (None, Part.INTERPRETER):
-        interpreter = run_interpreter(
-            repetitions, lambda line: _say(console, f"interpreter  {line}"), quick=quick
-        )
+    measured: dict[str, msgspec.Struct] = {}
+    for name in names:
+
+        def say(line: str, name: str = name) -> None:
+            _say(console, f"{name:<12} {line}")
+
+        run = Run(work=WORK, repetitions=repetitions, quick=quick, say=say, measured=measured)
+        try:
+            measured[name] = PARTS[name].measure(run)
+        except BenchmarkError as error:
+            say(f"NOT MEASURED: {error}")
     return Results(
         fanwise=fanwise.__version__,
         date=datetime.now(UTC).date().isoformat(),
         machine=this_machine(),
         quick=quick,
         load_before=load_before,
-        mobilenet=mobilenet,
-        interpreter=interpreter,
+        parts={name: msgspec.to_builtins(left) for name, left in measured.items()},
     )
 
 

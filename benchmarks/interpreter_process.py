@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.results import MapRunMeasure
 from fanwise.records import Entry, Round
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.faults.plan import state_name
@@ -33,6 +32,32 @@ JOB_ID = "benchmark"
 ITEMS_AN_ENTRY = 256
 LINE_BYTES = 40
 SEED = 0
+
+
+class MapRunMeasure(msgspec.Struct, frozen=True, kw_only=True):
+    """One Map Run of the shipped definition over stub services, in a process of its own.
+
+    `processor_s` leaves out the imports; `peak_memory_mb` is that of the whole process.
+    """
+
+    children: int
+    max_concurrency: int
+    duration_s: float
+    processor_s: float
+    peak_memory_mb: float
+    most_in_flight: int
+    mean_in_flight: float
+    pinned: bool
+
+    @property
+    def children_per_s(self) -> float:
+        """Children started and ended, a second of real time."""
+        return self.children / self.duration_s
+
+    @property
+    def processor_ms_per_child(self) -> float:
+        """Milliseconds of processor time that a child costs."""
+        return self.processor_s * 1000 / self.children
 
 
 class StubServices:

@@ -7,10 +7,11 @@ model, and the commit's time of writing is when it ended.
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -18,17 +19,58 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.part import Part, Run
 from benchmarks.processes import Finished, environment, run_module, run_process
-from benchmarks.rates import Ramp, steady_items_per_s
-from benchmarks.results import Agreement, Mobilenet, Throughput
+from benchmarks.rates import Ramp, median_ratio, spread, steady_items_per_s
+from benchmarks.tables import Table, verdict
 from benchmarks.workload import first_items, prepare_workload
 from fanwise.records import Commit
 
 ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}  # of both; the template sets it for fanwise's functions anyway
 SCORE_TOLERANCE = 1e-4
 
+STEADY_BAR = 0.90  # fanwise's items/s over the loop's
+WHOLE_BAR = 0.80
+
 Scores = npt.NDArray[np.float32]
 _commit_decoder = msgspec.json.Decoder(Commit)
+
+
+class Throughput(msgspec.Struct, frozen=True, kw_only=True):
+    """One repetition over all items.
+
+    `whole` counts from the start of the process (to the last prediction of the loop, to the exit of the command),
+    `steady` over the middle 80 % of the items. `processor_s` is that of the process and of those it waited for.
+    """
+
+    whole_items_per_s: float
+    steady_items_per_s: float
+    processor_s: float
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """fanwise's predictions against the loop's, over all repetitions; the largest difference of any score kept."""
+
+    compared: int
+    other_label: int
+    other_score: int
+    largest_difference: float
+
+
+class Mobilenet(msgspec.Struct, frozen=True, kw_only=True):
+    """The loop and `fanwise run`, repetition by repetition, and fanwise's first run with an empty cache.
+
+    `frozen`: whether preparing the bundle froze the model, which is up to the model and makes it faster.
+    """
+
+    items: int
+    loop: tuple[Throughput, ...]
+    fanwise: tuple[Throughput, ...]
+    first_run_s: float
+    frozen: bool
+    invocations: int
+    cold_starts: int
+    agreement: Agreement
 
 
 class MiniBatch(msgspec.Struct, frozen=True):
@@ -246,3 +288,91 @@ def _fresh(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+IMAGES = 2_000
+QUICK_ITEMS = 300
+
+
+def measure(run: Run) -> Mobilenet:
+    """Measure."""
+    benchmark = MobilenetBenchmark(run.work, images=IMAGES, items=QUICK_ITEMS if run.quick else IMAGES)
+    return benchmark.run(run.repetitions, run.say)
+
+
+def tables(measured: Mobilenet) -> list[Table]:
+    """One table."""
+    rows = [
+        _ratio_row(
+            name,
+            bar,
+            [getattr(t, field) for t in measured.loop],
+            [getattr(t, field) for t in measured.fanwise],
+        )
+        for name, field, bar in (
+            ("steady, items/s", "steady_items_per_s", STEADY_BAR),
+            ("whole, items/s", "whole_items_per_s", WHOLE_BAR),
+        )
+    ]
+    loop_ms, fanwise_ms = (_processor_ms(runs, measured.items) for runs in (measured.loop, measured.fanwise))
+    rows.append(
+        (
+            "processor, ms/item",
+            f"{median(loop_ms):.1f}",
+            f"{median(fanwise_ms):.1f}",
+            *_spread_ratio(fanwise_ms, loop_ms),
+            "",
+        )
+    )
+    table = Table(
+        title=f"fanwise run and the loop by hand: {measured.items:,} JPEGs, MobileNetV2 224, TensorFlow",
+        columns=(f"median of {len(measured.loop)}", "loop", "fanwise", "ratio", "from … to", "bar"),
+        rows=tuple(rows),
+        notes=(
+            f"{measured.invocations} invocations, {measured.cold_starts} cold starts;"
+            f" the bundle's model is {'frozen' if measured.frozen else 'NOT frozen'}."
+            f" The first run ever, which also prepares the model's bundle: {measured.first_run_s:.1f} s.",
+            _agreement_note(measured.agreement),
+            f"Spread of the steady rate, largest less smallest over median:"
+            f" loop {spread([t.steady_items_per_s for t in measured.loop]):.0%},"
+            f" fanwise {spread([t.steady_items_per_s for t in measured.fanwise]):.0%}.",
+        ),
+    )
+    return [table]
+
+
+def _ratio_row(name: str, bar: float, loop: Sequence[float], fanwise: Sequence[float]) -> tuple[str, ...]:
+    ratio = median_ratio(fanwise, loop)
+    return (
+        name,
+        f"{median(loop):.1f}",
+        f"{median(fanwise):.1f}",
+        *_spread_ratio(fanwise, loop),
+        f"≥ {bar:.2f} {verdict(met=ratio >= bar)}",
+    )
+
+
+def _spread_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[str, str]:
+    """The median of the ratios, and the smallest and the largest."""
+    ratios = [our / their for our, their in zip(ours, theirs, strict=True)]
+    return f"{median_ratio(ours, theirs):.2f}", f"{min(ratios):.2f} … {max(ratios):.2f}"
+
+
+def _processor_ms(runs: Iterable[Throughput], items: int) -> list[float]:
+    return [run.processor_s * 1000 / items for run in runs]
+
+
+def _agreement_note(agreement: Agreement) -> str:
+    compared = f"{agreement.compared:,} predictions"
+    largest = f"largest difference of a score {agreement.largest_difference:.1e}"
+    if not agreement.other_label and not agreement.other_score:
+        return (
+            f"All {compared} have the loop's label and, within {SCORE_TOLERANCE:g}, its scores ({largest})."
+        )
+    return (
+        f"NOT EQUAL to the loop: of {compared}, {agreement.other_label:,} have another label and"
+        f" {agreement.other_score:,} a score off by more than {SCORE_TOLERANCE:g} ({largest})."
+    )
+
+
+PART = Part("mobilenet", Mobilenet, measure, tables)

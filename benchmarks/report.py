@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.parts import tables_of
 from benchmarks.results import Machine, Results, latest_by_kind
-from benchmarks.tables import as_markdown, tables_of
+from benchmarks.tables import as_markdown
 
 BEGIN = "<!-- measured: begin (written by `python -m benchmarks report`) -->"
 END = "<!-- measured: end -->"

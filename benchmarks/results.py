@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from benchmarks.errors import BenchmarkError
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,86 +22,16 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     tensorflow: str
 
 
-class Throughput(msgspec.Struct, frozen=True, kw_only=True):
-    """One repetition over all items.
-
-    `whole` counts from the start of the process (to the last prediction of the loop, to the exit of the command),
-    `steady` over the middle 80 % of the items. `processor_s` is that of the process and of those it waited for.
-    """
-
-    whole_items_per_s: float
-    steady_items_per_s: float
-    processor_s: float
-
-
-class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """fanwise's predictions against the loop's, over all repetitions; the largest difference of any score kept."""
-
-    compared: int
-    other_label: int
-    other_score: int
-    largest_difference: float
-
-
-class Mobilenet(msgspec.Struct, frozen=True, kw_only=True):
-    """The loop and `fanwise run`, repetition by repetition, and fanwise's first run with an empty cache.
-
-    `frozen`: whether preparing the bundle froze the model, which is up to the model and makes it faster.
-    """
-
-    items: int
-    loop: tuple[Throughput, ...]
-    fanwise: tuple[Throughput, ...]
-    first_run_s: float
-    frozen: bool
-    invocations: int
-    cold_starts: int
-    agreement: Agreement
-
-
-class MapRunMeasure(msgspec.Struct, frozen=True, kw_only=True):
-    """One Map Run of the shipped definition over stub services, in a process of its own.
-
-    `processor_s` leaves out the imports; `peak_memory_mb` is that of the whole process.
-    """
-
-    children: int
-    max_concurrency: int
-    duration_s: float
-    processor_s: float
-    peak_memory_mb: float
-    most_in_flight: int
-    mean_in_flight: float
-    pinned: bool
-
-    @property
-    def children_per_s(self) -> float:
-        """Children started and ended, a second of real time."""
-        return self.children / self.duration_s
-
-    @property
-    def processor_ms_per_child(self) -> float:
-        """Milliseconds of processor time that a child costs."""
-        return self.processor_s * 1000 / self.children
-
-
-class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
-    """The interpreter, repetition by repetition: all children at once in virtual time; many in real time."""
-
-    virtual: tuple[MapRunMeasure, ...]
-    real: tuple[MapRunMeasure, ...]
-
-
 class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the benchmarks. A part that was left out is None."""
+    """One run of the benchmarks. `parts` has what each part left, by its name; `versions` those of the peers."""
 
     fanwise: str
     date: str  # ISO 8601, UTC
     machine: Machine
     quick: bool
     load_before: float  # the machine's load average of the last minute: 0 is an idle machine
-    mobilenet: Mobilenet | None = None
-    interpreter: Interpreter | None = None
+    parts: dict[str, Any] = {}
+    versions: dict[str, str] = {}
     format: int = FORMAT
 
 

@@ -11,33 +11,33 @@ import msgspec
 import numpy as np
 import pytest
 from benchmarks.errors import BenchmarkError
-from benchmarks.interpreter_process import RUNNERS, StubServices, shipped_machine
+from benchmarks.interpreter import Interpreter
+from benchmarks.interpreter_process import RUNNERS, MapRunMeasure, StubServices, shipped_machine
 from benchmarks.machine import kind_of, this_machine
 from benchmarks.mobilenet import (
+    Agreement,
     LoopReport,
     MiniBatch,
+    Mobilenet,
     PredictionLine,
+    Throughput,
     Top,
     combined,
     commit_ramps,
     compare,
 )
+from benchmarks.parts import PARTS, tables_of
 from benchmarks.processes import environment, run_process
 from benchmarks.rates import Ramp, median_ratio, reached_s, spread, steady_items_per_s
 from benchmarks.report import BEGIN, END, with_measured, write_report
 from benchmarks.results import (
-    Agreement,
-    Interpreter,
     Machine,
-    MapRunMeasure,
-    Mobilenet,
     Results,
-    Throughput,
     latest_by_kind,
     read_results,
     write_results,
 )
-from benchmarks.tables import as_markdown, for_terminal, tables_of
+from benchmarks.tables import as_markdown, for_terminal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,15 +85,19 @@ def map_run(**more: float) -> MapRunMeasure:
     return msgspec.structs.replace(measure, **more)
 
 
+def interpreter(**more: float) -> Interpreter:
+    return Interpreter(virtual=(map_run(**more),), real=(map_run(),))
+
+
 def results(**more: object) -> Results:
+    parts: dict[str, msgspec.Struct] = {"mobilenet": mobilenet(), "interpreter": interpreter()}
     base = Results(
         fanwise="0.1.0",
         date="2026-11-24",
         machine=MACHINE,
         quick=False,
         load_before=0.1,
-        mobilenet=mobilenet(),
-        interpreter=Interpreter(virtual=(map_run(),), real=(map_run(),)),
+        parts={name: msgspec.json.decode(msgspec.json.encode(left)) for name, left in parts.items()},
     )
     return msgspec.structs.replace(base, **more)
 
@@ -321,28 +325,28 @@ def test_a_run_reads_back_as_it_was_kept_and_the_newest_of_a_kind_counts(tmp_pat
 
 def test_what_is_kept_is_plain_json(tmp_path: Path) -> None:
     kept = msgspec.json.decode(write_results(results(), tmp_path, "kind").read_bytes())
-    assert kept["format"] == 1
-    assert kept["mobilenet"]["fanwise"][0] == {
+    assert kept["format"] == 2
+    assert kept["parts"]["mobilenet"]["fanwise"][0] == {
         "whole_items_per_s": 52.0,
         "steady_items_per_s": 79.0,
         "processor_s": 40.0,
     }
-    assert kept["interpreter"]["virtual"][0]["children"] == 10_000
+    assert kept["parts"]["interpreter"]["virtual"][0]["children"] == 10_000
     assert set(kept["machine"]) == {"cpu", "cores", "memory_gb", "system", "python", "tensorflow"}
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "2026-11-24-kind.json"
-    path.write_text('{"format": 1}')
+    path.write_text('{"format": 2}')
     with pytest.raises(BenchmarkError, match="not results of the benchmarks"):
         read_results(path)
     write_results(results(format=99), tmp_path, "kind")
-    with pytest.raises(BenchmarkError, match="format 99; this program reads 1"):
+    with pytest.raises(BenchmarkError, match="format 99; this program reads 2"):
         read_results(path)
 
 
 def test_the_table_says_honestly_which_bars_are_met() -> None:
-    table, _ = tables_of(results())
+    (table,) = PARTS["mobilenet"].tables(mobilenet())
     rows = {row[0]: row[1:] for row in table.rows}
     # steady: 79/80, 84/84, 79/60; whole: 52/50, 55/55, 52/40
     assert rows["steady, items/s"] == ("80.0", "79.0", "1.00", "0.99 … 1.32", "≥ 0.90 met")
@@ -352,7 +356,7 @@ def test_the_table_says_honestly_which_bars_are_met() -> None:
 
     loop = (throughput(100, 50),)
     slow = msgspec.structs.replace(mobilenet(other_label=7), loop=loop, fanwise=(throughput(89.9, 39.9),))
-    table, _ = tables_of(results(mobilenet=slow))
+    (table,) = PARTS["mobilenet"].tables(slow)
     assert [row[-1] for row in table.rows] == ["≥ 0.90 NOT MET", "≥ 0.80 NOT MET", ""]
     assert any("NOT EQUAL" in note and "7 have another label" in note for note in table.notes)
 
@@ -370,7 +374,7 @@ def test_the_interpreters_bars_hold_for_both_of_its_runs(worse: dict[str, float]
         Interpreter(virtual=(map_run(**worse),), real=(map_run(),)),
         Interpreter(virtual=(map_run(),), real=(map_run(**worse),)),
     ):
-        (table,) = tables_of(results(mobilenet=None, interpreter=measured))
+        (table,) = PARTS["interpreter"].tables(measured)
         assert said in table.notes[-1]
 
 
