@@ -135,7 +135,9 @@ def test_the_plan_says_which_packaging_of_predict_batch_is_called(runtime: str, 
     assert len(job.cloud.named("PredictBatch")) == 3  # ProbeModel, LoadModel, and the child's
 
 
-def test_each_expression_is_parsed_once_however_often_it_is_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_expression_is_parsed_once_however_often_it_is_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     parsed: list[str] = []
     parse = Parser.parse
 
