@@ -17,8 +17,10 @@ setup: ## Install everything into .venv, as locked; at once, and without network
 demo: setup ## Train a small model and run the whole pipeline over held-out scans, on this machine
 	@$(BIN)/fanwise demo
 
+# Two at a time: a worker holds TensorFlow, some 1 GB, and starts processes that do. Half of the tests each, and who is
+# done first takes from the other.
 test: setup aws-cli ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # What tests/cli/test_up.py drives `fanwise up` with; its botocore is not ours.
 aws-cli: setup

@@ -4,13 +4,15 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import interpreter, mobilenet, simulated
+from benchmarks import interpreter, mobilenet, runtime_hop, simulated
 from benchmarks.errors import BenchmarkError
 from benchmarks.part import Part
 from benchmarks.results import Results
 from benchmarks.tables import Table
 
-PARTS: dict[str, Part[Any]] = {part.name: part for part in (mobilenet.PART, interpreter.PART, simulated.PART)}
+PARTS: dict[str, Part[Any]] = {
+    part.name: part for part in (mobilenet.PART, interpreter.PART, runtime_hop.PART, simulated.PART)
+}
 
 
 def kept_parts(results: Results) -> list[tuple[Part[Any], Any]]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from made_once import made_once
+
 ROOT = Path(__file__).parents[1]
 
 # Derandomized: the same examples each time, so that a test fails or passes by the code alone.
@@ -60,7 +62,10 @@ def digits_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     `model/` is the bundle, `scans/` has the held-out scans, `items.jsonl` names them.
     """
-    folder = tmp_path_factory.mktemp("digits") / "data"
+    return made_once(tmp_path_factory, "digits", _train_apart)
+
+
+def _train_apart(folder: Path) -> None:
     # A process of its own: training sets TensorFlow's seeds and its deterministic kernels for the whole process.
     subprocess.run(
         [sys.executable, ROOT / "examples/digits/train.py", folder],
@@ -68,4 +73,3 @@ def digits_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stdin=subprocess.DEVNULL,
         timeout=600,
     )
-    return folder

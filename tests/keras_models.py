@@ -1,4 +1,4 @@
-"""Small models to test with, made once per session in a process of their own, with what they answer when called.
+"""Small models to test with, made once per run in a process of their own, with what they answer when called.
 
 `python keras_models.py FOLDER` makes them; `made_models` is the fixture. Each lies in FOLDER, its inputs and
 outputs at one mini-batch of 32 in NAME.npz, under the signature's names.
@@ -12,31 +12,32 @@ from typing import Any
 
 import pytest
 
+from made_once import made_once
+
 ROWS = 32
-_MADE = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session")
-def made_models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """digits.keras (image), tabular/ (two inputs, two outputs), text/ (a lookup table), odd/ (dtypes), fixed/.
 
     For LiteRT: digits.tflite, lite.tflite (dtypes), fixed.tflite, unsigned.tflite (no signature),
     quantized.tflite (uint8 in and out), custom.tflite (an operation that LiteRT has not).
     """
-    stash = request.config.stash
-    if _MADE not in stash:
-        folder = tmp_path_factory.mktemp("models")
-        quiet = {
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "TF_ENABLE_ONEDNN_OPTS": "1",
-            "KERAS_BACKEND": "tensorflow",
-            "CUDA_VISIBLE_DEVICES": "-1",
-        }
-        command = [sys.executable, __file__, str(folder)]
-        done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        stash[_MADE] = folder
-    return stash[_MADE]
+    return made_once(tmp_path_factory, "models", _make_apart)
+
+
+def _make_apart(folder: Path) -> None:
+    folder.mkdir()
+    quiet = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "1",
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    command = [sys.executable, __file__, str(folder)]
+    done = subprocess.run(command, env=os.environ | quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def _make(folder: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonata.parser import Parser
 
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.faults.plan import state_name
@@ -132,6 +133,23 @@ def test_the_plan_says_which_packaging_of_predict_batch_is_called(runtime: str, 
     job.probe = fail_with("Lambda.Unknown")
     assert job.run().status == "SUCCEEDED"
     assert len(job.cloud.named("PredictBatch")) == 3  # ProbeModel, LoadModel, and the child's
+
+
+def test_each_expression_is_parsed_once_however_often_it_is_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed: list[str] = []
+    parse = Parser.parse
+
+    def counted(parser: Any, source: str, *more: Any) -> Any:
+        parsed.append(source)
+        return parse(parser, source, *more)
+
+    monkeypatch.setattr(Parser, "parse", counted)
+    job = Job(40)
+    assert job.run().status == "SUCCEEDED"
+    assert len(job.cloud.named("PredictBatch")) == 40
+    assert len(parsed) == TEXT.count("{%")
 
 
 def fail_with(error: str, cause: str = "") -> Callable[[JSON], JSON]:
