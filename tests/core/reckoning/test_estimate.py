@@ -73,9 +73,9 @@ def test_a_thousand_batches_at_once() -> None:
         (0, 2.0, 2.7, 0)
     )
     assert duration.start == pytest.approx(1.0 + 2.0 + 0.2)  # PlanJob; the probe's one mini-batch
-    assert duration.total == pytest.approx(3.2 + 4.7 + 1.6)
+    assert duration.total == pytest.approx(3.2 + 4.7 + 1.15)
     work_gb_s = (1000 * (2.7 + 2.0) + 2.2) * VCPU_MB / 1024
-    assert reckoned.billed_gb_s == pytest.approx(work_gb_s + (1.0 + 1.6) * 1769 / 1024, abs=0.01)
+    assert reckoned.billed_gb_s == pytest.approx(work_gb_s + (1.0 + 1.15) * 1769 / 1024, abs=0.01)
     cost = reckoned.cost_usd
     assert cost["parts"]["lambda_compute"] == pytest.approx(reckoned.billed_gb_s * 0.0000166667, abs=2e-6)
     assert cost["parts"]["lambda_requests"] == pytest.approx(1003 * 0.0000002, abs=1e-6)
