@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from obstore.store import MemoryStore
 
-from fanwise.commits import MAP_RUNS, answer_of, commit_key, write_work
+from fanwise.commits import MAP_RUNS, answer_of, commit_key, work_key
 from fanwise.records import (
     Commit,
     Entry,
@@ -23,7 +23,6 @@ from fanwise.records import (
     ModelRef,
     Part,
     Round,
-    home_of,
     job_prefix,
 )
 from fanwise.storage import FolderBackend, ObjectInfo, ObstoreBackend, Storage
@@ -86,17 +85,14 @@ def results_in(folder: Path) -> Storage:
 
 def write_decided_job(entries: int, folder: Path, *, told: bool) -> None:
     """Write a job whose entries are all predicted; `told`: by the ResultWriter's files too."""
-    storage, home = results_in(folder), home_of(RESULTS, JOB_ID)
-    plan = [_entry(number) for number in range(entries)]
-    write_work(storage, home, 0, plan)
-    storage.write(home + "job.json", msgspec.json.encode(_job(entries)))
     below = folder / job_prefix(JOB_ID)
-    (below / "commits").mkdir()
-    (below / "predictions").mkdir()
-    rows = below / MAP_RUNS / "map-run-id/SUCCEEDED_0.json"
-    rows.parent.mkdir(parents=True)
-    with rows.open("wb") as file:
-        for entry in plan:
+    work, rows = below / work_key(0), below / MAP_RUNS / "map-run-id/SUCCEEDED_0.json"
+    for path in (work.parent, rows.parent, below / "commits", below / "predictions"):
+        path.mkdir(parents=True)
+    (below / "job.json").write_bytes(msgspec.json.encode(_job(entries)))
+    with work.open("wb") as plan, rows.open("wb") as file:
+        for entry in map(_entry, range(entries)):
+            plan.write(msgspec.json.encode(entry) + b"\n")
             commit = _commit(entry)
             (below / commit_key(entry.entry)).write_bytes(msgspec.json.encode(commit))
             if commit.predictions is not None:

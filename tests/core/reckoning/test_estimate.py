@@ -82,7 +82,7 @@ def test_a_thousand_batches_at_once() -> None:
     assert cost["parts"]["transitions"] == pytest.approx(14 * 0.000025, abs=1e-6)
     assert cost["parts"]["children"] == pytest.approx(1000 * (1e-6 + 4.7 * 0.0625 * 0.00001667), abs=1e-6)
     assert cost["parts"]["s3_puts"] == pytest.approx((2000 + 12 + 3) * 0.000005, abs=1e-6)
-    assert cost["parts"]["s3_gets"] == pytest.approx((2000 + 6000 + 12 + 1000) * 0.0000004, abs=1e-6)
+    assert cost["parts"]["s3_gets"] == pytest.approx((2000 + 6000 + 12 + 1) * 0.0000004, abs=1e-6)
 
 
 def test_two_waves_of_environments() -> None:
