@@ -1,4 +1,4 @@
-"""Inside the measured process: PlanJob's own code over items, or AggregateResults' over commits, on one core.
+"""Inside the measured process: items planned or simulated, or commits aggregated, by their own code, on one core.
 
 `python -m benchmarks.growth_process WORK COUNT FOLDER` prints a `Measure`. FOLDER holds what `growth_data` made.
 """
@@ -14,15 +14,18 @@ import msgspec
 from benchmarks.errors import BenchmarkError
 from benchmarks.growth_data import ITEMS_AN_ENTRY, RESULTS, ListedFolder, results_in, round_of
 from benchmarks.measured import peak_memory_mb, pin_to_one_core
+from benchmarks.simulated_process import scenario_of
 from fanwise.aggregation import aggregate_results
 from fanwise.model.bundle import Digest, digest_of
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.planning import plan_job
 from fanwise.storage import FolderBackend, Storage
+from fanwise_local.simulation import simulate
 
-Work = Literal["jsonl", "csv", "folder", "commits", "commits alone"]
+Work = Literal["jsonl", "csv", "folder", "commits", "commits alone", "simulated"]
 WORKS: tuple[Work, ...] = get_args(Work)
 MEMORY_MB = 1769
+SIMULATED_BATCH, SIMULATED_CONCURRENCY, SIMULATED_ITEM_MS = 500, 10_000, 10.0
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +40,18 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(work: Work, count: int, folder: Path) -> Measure:
-    """Plan so many items, or aggregate so many commits. Raises `BenchmarkError` unless each is accounted for."""
+    """Plan or simulate so many items, or aggregate so many commits.
+
+    Raises `BenchmarkError` unless each is accounted for.
+    """
     pinned = pin_to_one_core()
-    do = _aggregation(count, folder) if work.startswith("commits") else _planning(work, count, folder)
+    match work:
+        case "simulated":
+            do = _simulation(count)
+        case "commits" | "commits alone":
+            do = _aggregation(count, folder)
+        case _:
+            do = _planning(work, count, folder)
     started_s, processor_s = time.perf_counter(), time.process_time()
     accounted = do()
     duration_s, processor_s = time.perf_counter() - started_s, time.process_time() - processor_s
@@ -102,6 +114,13 @@ def _aggregation(count: int, folder: Path) -> Callable[[], int]:
         return predicted // ITEMS_AN_ENTRY
 
     return aggregate
+
+
+def _simulation(count: int) -> Callable[[], int]:
+    scenario = scenario_of(
+        count, SIMULATED_BATCH, SIMULATED_CONCURRENCY, SIMULATED_CONCURRENCY, SIMULATED_ITEM_MS
+    )
+    return lambda: simulate(scenario).items.predicted
 
 
 if __name__ == "__main__":

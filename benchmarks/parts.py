@@ -4,13 +4,15 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import growth, interpreter, mobilenet
+from benchmarks import growth, interpreter, mobilenet, simulated
 from benchmarks.errors import BenchmarkError
 from benchmarks.part import Part
 from benchmarks.results import Results
 from benchmarks.tables import Table
 
-PARTS: dict[str, Part[Any]] = {part.name: part for part in (mobilenet.PART, interpreter.PART, growth.PART)}
+PARTS: dict[str, Part[Any]] = {
+    part.name: part for part in (mobilenet.PART, interpreter.PART, simulated.PART, growth.PART)
+}
 
 
 def kept_parts(results: Results) -> list[tuple[Part[Any], Any]]:

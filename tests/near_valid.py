@@ -400,7 +400,7 @@ _images = objects(
     | {
         "resize": mostly(st.sampled_from(["nearest", "lanczos", "cubic"])),
         "scale": mostly(st.sampled_from([[0, 1], [-1, 1.5], [0], [1, 2, 3], ["a", 1]])),
-        "decode": mostly(st.just("exact")),
+        "decode": mostly(st.sampled_from(["exact", "scaled"])),
     },
 )
 _numbers = objects(

@@ -455,7 +455,7 @@ def test_the_bars_of_growth_are_for_the_largest_size() -> None:
     assert [quick.rows[0][5], quick.rows[0][8]] == ["", ""]
 
 
-@pytest.mark.parametrize("work", ["jsonl", "csv", "folder", "commits", "commits alone"])
+@pytest.mark.parametrize("work", ["jsonl", "csv", "folder", "commits", "commits alone", "simulated"])
 def test_what_grows_is_accounted_for(work: str, tmp_path: Path) -> None:
     if work in ("jsonl", "csv"):
         (tmp_path / "input").mkdir()

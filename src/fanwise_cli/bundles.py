@@ -71,21 +71,25 @@ class _Made(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
-def prepare(model: Path, cache: Path) -> PreparedBundle:
+def prepare(model: Path, cache: Path, samples: Path | None = None) -> PreparedBundle:
     """Make a bundle of a model in any form that docs/contracts.md names, or find the one made before.
 
-    Nothing is written beside the model. Several processes may prepare at once. Raises `BundleError` with the file,
-    the place and the remedy.
+    With `samples`, an items file or folder, it is made anew, and its forms are compared on these items. Nothing is
+    written beside the model. Several processes may prepare at once. Raises `BundleError` with the file, the place
+    and the remedy.
     """
     source = find_source(model)
+    if samples is not None:
+        _check_samples(samples, source)
     hashes = {name: sha256_of(path) for name, path in source.files.items()}
     words = f"{fanwise.__version__} {PREPARATION} {sorted(hashes.items())} {source.prepared}"
     record = cache / "sources" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
-    made = _remembered(record, cache)
+    made = None if samples else _remembered(record, cache)
     if made is None:
         cache.mkdir(parents=True, exist_ok=True)
-        made = _taken(source, cache) if source.prepared else _made(source, cache)
-        _write_whole(record, msgspec.json.encode(made))
+        made = _taken(source, cache) if source.prepared else _made(source, cache, samples)
+        if samples is None:
+            _write_whole(record, msgspec.json.encode(made))
     if PROFILE_FILE in source.files:
         _keep_profile(source.files[PROFILE_FILE], _folder(cache, made.digest) / PROFILE_FILE)
     path = model.resolve()
@@ -167,13 +171,28 @@ def _taken(source: BundleSource, cache: Path) -> _Made:
     return _Made(digest.digest, [])
 
 
-def _made(source: BundleSource, cache: Path) -> _Made:
+def _check_samples(samples: Path, source: BundleSource) -> None:
+    """Raises `BundleError` where there are none, or nothing that could be compared on them."""
+    if not samples.exists():
+        raise BundleError(f"--samples {samples}: no such file or folder; give an items file or a folder")
+    if source.prepared:
+        raise BundleError(
+            f"{source.given}: was prepared before, so nothing is compared on --samples; delete its {DIGEST_FILE}"
+            f" to make a new bundle of what is there"
+        )
+    if LITE_FILE in source.files:
+        raise BundleError(
+            f"{source.given}: runs on LiteRT as it is, so there is nothing to compare on --samples; leave them out"
+        )
+
+
+def _made(source: BundleSource, cache: Path, samples: Path | None = None) -> _Made:
     """Make a bundle of a source: copy, export, freeze, convert, describe."""
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache) as temporary:
         folder = Path(temporary, "bundle")
         folder.mkdir()
         _copy(source.files, folder)
-        report = _run_prepare_bundle(source, folder, Path(temporary, "report.json"))
+        report = _run_prepare_bundle(source, folder, Path(temporary, "report.json"), samples)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         files = {
             name: BundleFile(sha256_of(folder / name), (folder / name).stat().st_size)
@@ -196,9 +215,12 @@ def _made(source: BundleSource, cache: Path) -> _Made:
     return _Made(digest.digest, report.notes)
 
 
-def _run_prepare_bundle(source: BundleSource, folder: Path, report_path: Path) -> Report:
+def _run_prepare_bundle(
+    source: BundleSource, folder: Path, report_path: Path, samples: Path | None
+) -> Report:
     # -P: a file of the current folder named like a library is not to be imported in its place.
     command = [sys.executable, "-P", "-m", "fanwise_cli.prepare_bundle", str(folder), str(report_path)]
+    command += [str(samples)] if samples else []
     # The hash seed: sets that are walked through in the order of each run would make a digest of each run.
     settings = {"KERAS_BACKEND": "tensorflow", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(  # noqa: S603

@@ -1,10 +1,10 @@
 """Two forms of one model on the same sample items: what both have to answer before one may stand for the other.
 
-`freezing` and `converting` hold what they make against a `Reference`. The samples are made up from signature and
-contract; rows of the user's own would be as good.
+`freezing` and `converting` hold what they make against a `Reference`. The samples are the person's own items
+(`sample_items`), else made up from signature and contract.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,29 +14,48 @@ from numpy.typing import NDArray
 from fanwise.model.arrays import numpy_dtype
 from fanwise.model.binding import Bound, row_shape
 from fanwise.model.contract import ImageInput, InputContract
-from fanwise.model.runtime import ComputeError, Runtime, Tensors
+from fanwise.model.runtime import Runtime, Tensors
 from fanwise.model.signature import FLOATS, Signature, TensorSpec
 
 REJECTED = "it rejects made-up items, so the two could not be compared"
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Sample items as mini-batches; `rows` of them are other than the rest. `given`: a person's own."""
+
+    rows: int
+    batches: Sequence[Tensors]
+    given: bool = False
+
+    def __str__(self) -> str:
+        if not self.given:
+            return f"{self.rows} made-up items"
+        return "1 of your items" if self.rows == 1 else f"{self.rows} of your items"
+
+
+@dataclass(frozen=True)
 class Reference:
-    """A model's answers to `rows` sample items."""
+    """A model's answers to sample items, mini-batch by mini-batch."""
 
     signature: Signature
-    rows: int
-    samples: Tensors
-    answers: Tensors
+    samples: Samples
+    answers: Sequence[Tensors]
 
     @classmethod
-    def of(cls, runtime: Runtime, samples: Tensors, rows: int) -> Self | None:
-        """The answers of a loaded model; None where it rejects the samples."""
-        try:
-            answers = runtime.predict(samples)
-        except ComputeError:
-            return None
-        return cls(Signature(runtime.inputs, runtime.outputs), rows, samples, answers)
+    def of(cls, runtime: Runtime, samples: Samples) -> Self:
+        """The answers of a loaded model. Raises `ComputeError` where it rejects a sample."""
+        answers = [runtime.predict(batch) for batch in samples.batches]
+        return cls(Signature(runtime.inputs, runtime.outputs), samples, answers)
+
+    def answers_of(self, other: Runtime) -> list[Tensors]:
+        """What another form of the model answers. Raises `ComputeError`."""
+        return [other.predict(batch) for batch in self.samples.batches]
+
+    def difference(self, output: str, answers: Sequence[Tensors]) -> float:
+        """The largest `difference` of an output in any mini-batch."""
+        pairs = zip(self.answers, answers, strict=True)
+        return max(difference(expected[output], found[output]) for expected, found in pairs)
 
 
 def made_up(inputs: Mapping[str, TensorSpec], bound: Bound, rows: int) -> dict[str, NDArray[Any]]:

@@ -7,10 +7,11 @@ second, in a fifth of the memory, and is faster on one thread. No TensorFlow ope
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -22,7 +23,7 @@ from fanwise.model.contract import Contract
 from fanwise.model.runtime import ComputeError, Runtime, Tensors, import_runtime
 from fanwise.model.signature import Signature
 from fanwise_cli.bundle_sources import GRAPH_FILE
-from fanwise_cli.comparing import REJECTED, Reference, difference
+from fanwise_cli.comparing import REJECTED, Reference
 from fanwise_cli.freezing import MAX_FROZEN_BYTES
 
 TOLERANCE = 1e-4
@@ -50,6 +51,7 @@ def convert(
     if reference is None:
         return Conversion(refused=REJECTED)
     measured: float | None = None
+    conversion = Conversion(rows=reference.samples.rows, given=reference.samples.given)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary, LITE_FILE)
         try:
@@ -59,14 +61,14 @@ def convert(
             lite: Runtime = import_runtime("litert").LiteRTRuntime(made, contract.signature, threads=1)
             bound = _bound(lite, contract, labels, reference.signature)
             answers = _answers(lite, reference)
-            measured = max(difference(reference.answers[name], answers[name]) for name in bound.outputs)
-            _check_same(measured, reference.answers, answers, bound)
+            measured = max(reference.difference(name, answers) for name in bound.outputs)
+            _check_same(measured, reference, answers, bound)
         except (_NotConverted, ModelError) as error:
             finite = measured if measured is not None and isfinite(measured) else None
             refused = str(error)[:MAX_REFUSED_CHARACTERS]
-            return Conversion(rows=reference.rows, difference=finite, refused=refused)
+            return msgspec.structs.replace(conversion, difference=finite, refused=refused)
         made.rename(folder / LITE_FILE)
-    return Conversion(rows=reference.rows, difference=measured)
+    return msgspec.structs.replace(conversion, difference=measured)
 
 
 def _check_convertible(saved_model: Path, computes: Path) -> None:
@@ -103,19 +105,20 @@ def _bound(
         raise _NotConverted(f"converted, it does not fit its contract: {error}") from error
 
 
-def _answers(lite: Runtime, reference: Reference) -> Tensors:
+def _answers(lite: Runtime, reference: Reference) -> list[Tensors]:
     try:
-        return lite.predict(reference.samples)
+        return reference.answers_of(lite)
     except ComputeError as error:
         raise _NotConverted(f"converted, it does not compute: {error}") from error
 
 
-def _check_same(found: float, expected: Tensors, answers: Tensors, bound: Bound) -> None:
+def _check_same(found: float, reference: Reference, answers: Sequence[Tensors], bound: Bound) -> None:
     if found > TOLERANCE:
         by = f"differ by {found:.1g}, more than {TOLERANCE}" if isfinite(found) else "are others"
         raise _NotConverted(f"converted, its outputs {by}")
     for name, output in bound.outputs.items():
         if output.contract.keep == "raw":
             continue
-        if not np.array_equal(expected[name].argmax(axis=-1), answers[name].argmax(axis=-1)):
-            raise _NotConverted(f"converted, the best score of its output {name!r} is another one")
+        for expected, answer in zip(reference.answers, answers, strict=True):
+            if not np.array_equal(expected[name].argmax(axis=-1), answer[name].argmax(axis=-1)):
+                raise _NotConverted(f"converted, the best score of its output {name!r} is another one")

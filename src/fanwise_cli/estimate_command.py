@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fanwise.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RuntimeName
 from fanwise_cli.stack.options import (
     Endpoint,
-    Items,
     Json,
     OnStack,
     Profile,
@@ -25,6 +25,29 @@ from fanwise_cli.terminal import for_people, for_results, print_document
 if TYPE_CHECKING:
     from fanwise_cli.stack.connection import DeployedStack
 
+# Of `fanwise simulate` too.
+ItemsOrCount = Annotated[
+    str,
+    typer.Argument(
+        metavar="ITEMS|COUNT",
+        help="An items file, a folder or a manifest: of this machine, or s3://… (a folder's ends with /); or how"
+        " many items there would be.",
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="A model of this machine, or NAME@VERSION of the stack.")
+]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        min=MIN_MEMORY_MB,
+        max=MAX_MEMORY_MB,
+        help="PredictBatch's memory in MB; by default as deployed.",
+    ),
+]
+Architecture = Annotated[str | None, typer.Option("--arch", help="x86_64 or arm64, for its prices.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
@@ -33,20 +56,13 @@ def register(app: typer.Typer) -> None:
 
 
 def estimate(
-    items: Items,
-    model: Annotated[
-        str | None, typer.Option("--model", help="A model of this machine, or NAME@VERSION of the stack.")
-    ] = None,
+    items: ItemsOrCount,
+    model: Model = None,
     batch_size: BatchSize = None,
     max_concurrency: MaxConcurrency = None,
     runtime: RuntimeName = None,
-    memory: Annotated[
-        int | None,
-        typer.Option(
-            "--memory", min=1024, max=10_240, help="PredictBatch's memory in MB; by default as deployed."
-        ),
-    ] = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="x86_64 or arm64, for its prices.")] = None,
+    memory: Memory = None,
+    arch: Architecture = None,
     stack: Stack = None,
     region: Region = None,
     aws_profile: Profile = None,
@@ -58,9 +74,10 @@ def estimate(
 
     def work() -> int:
         from fanwise_cli.estimate_table import print_estimate  # noqa: PLC0415 - --help needs none
-        from fanwise_cli.estimating import EstimateOptions, reckon  # noqa: PLC0415 - as above
+        from fanwise_cli.estimating import reckon  # noqa: PLC0415 - as above
+        from fanwise_cli.surveying import SurveyOptions  # noqa: PLC0415 - as above
 
-        options = EstimateOptions(
+        options = SurveyOptions(
             items=items,
             model=model,
             batch_size=batch_size,

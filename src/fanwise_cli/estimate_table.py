@@ -8,10 +8,13 @@ from rich.text import Text
 
 from fanwise.limits import VCPU_MB
 from fanwise.reckoning.choices import HEADROOM
-from fanwise.reckoning.estimate import PROMISED_EXECUTIONS
+from fanwise.reckoning.estimate import PROMISED_EXECUTIONS, Estimate
+from fanwise.records import ModelRef
+from fanwise_cli.counting import LINE_BYTES
 from fanwise_cli.estimating import Reckoned
 from fanwise_cli.progress import counted
 from fanwise_cli.summary import dollars, lasted, print_lines
+from fanwise_cli.surveying import Survey
 from fanwise_cli.terminal import JobConsole
 
 _MACHINES = {"x86_64": ("x86_64", "AMD64"), "arm64": ("aarch64", "arm64")}  # as `platform` calls them
@@ -36,11 +39,11 @@ _PRICES = {
 
 def print_estimate(console: JobConsole, reckoned: Reckoned) -> None:
     """Print the table, and in words what it rests on."""
-    found, model = reckoned.estimate, reckoned.model
+    found, job = reckoned.estimate, reckoned.job
     console.tell(
         Text.assemble(
             (f"{counted(found.items, 'item')}", "bold"),
-            f" by {model.name}@{model.version} ({model.runtime}): about ",
+            f" by {named(job.model)}: about ",
             (lasted(found.duration_s.total), "bold"),
             " and ",
             (dollars(found.cost_usd["total"]), "bold"),
@@ -50,7 +53,7 @@ def print_estimate(console: JobConsole, reckoned: Reckoned) -> None:
     print_lines(
         console,
         {
-            "batches": f"{found.batches:,} of {found.batch_size:,} items ({reckoned.batch_reason})",
+            "batches": f"{found.batches:,} of {found.batch_size:,} items ({job.batch_reason})",
             "invocations": f"{found.invocations:,}, by {counted(found.environments, 'environment')} of"
             f" {found.memory_mb:,} MB, {found.max_concurrency:,} at most",
             "on Lambda": f"{found.billed_gb_s:,.1f} GB-s",
@@ -66,8 +69,14 @@ def print_estimate(console: JobConsole, reckoned: Reckoned) -> None:
         },
     )
     console.print(_choices(reckoned))
-    for line in rests_on(reckoned):
+    ramp_up = "Ramp-up: 1,000 environments each 10 s; tail: what the last batches are waited for."
+    for line in [ramp_up, *rests_on(job, found)]:
         console.tell(line, "dim", wrap=True)
+
+
+def named(model: ModelRef) -> str:
+    """A model and the runtime that it runs on: `digits@1 (litert)`."""
+    return f"{model.name}@{model.version} ({model.runtime})"
 
 
 def parts_table(duration_s: Any, cost_usd: dict[str, Any]) -> Table:
@@ -125,11 +134,14 @@ def _for_a_dollar(executions: dict[str, int]) -> str:
     )
 
 
-def rests_on(reckoned: Reckoned) -> list[str]:
-    """What a reader has to know of where the figures come from."""
-    found, profile = reckoned.estimate, reckoned.profile
-    lines = ["Ramp-up: 1,000 environments each 10 s; tail: what the last batches are waited for."]
-    lines += [f"List prices of {found.cost_usd['prices']}: our reckoning, not AWS's bill."]
+def rests_on(job: Survey, found: Estimate) -> list[str]:
+    """What a reader has to know of where the figures of an estimate, or of a simulation beside it, come from."""
+    profile = job.profile
+    lines = [f"List prices of {found.cost_usd['prices']}: our reckoning, not AWS's bill."]
+    if job.guessed:
+        lines.append(
+            f"Nobody has seen the items: their number is as said, and a line of {LINE_BYTES} bytes each a guess."
+        )
     if found.stands_in:
         lines.append(
             f"Measured on {found.measured_on}, not on Lambda: this machine stands in for it, a core for a vCPU"

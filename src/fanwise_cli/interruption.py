@@ -9,6 +9,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Take back what was changed, to the end: another Ctrl-C does not keep it from that."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def interruption() -> Iterator[asyncio.Event]:
     """The event of the running loop that a signal sets, however often it comes."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()

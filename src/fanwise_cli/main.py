@@ -16,9 +16,16 @@ from typer.exceptions import TyperException
 
 import fanwise
 from fanwise.errors import DISK_FULL, FanwiseError, InputError
-from fanwise_cli import estimate_command
+from fanwise_cli import estimate_command, simulate_command, tune_command
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
-from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RunName, RuntimeName, Tolerate
+from fanwise_cli.manifest_options import (
+    BatchSize,
+    MaxConcurrency,
+    ModelSamples,
+    RunName,
+    RuntimeName,
+    Tolerate,
+)
 from fanwise_cli.settings import DEBUG, debug
 from fanwise_cli.stack import commands as stack_commands
 from fanwise_cli.stack.options import (
@@ -78,6 +85,7 @@ def run(
         Path | None,
         typer.Option("--model", help="A model bundle, a SavedModel folder, a .keras or a .tflite file."),
     ] = None,
+    samples: ModelSamples = None,
     batch_size: BatchSize = None,
     max_concurrency: MaxConcurrency = None,
     runtime: RuntimeName = None,
@@ -105,6 +113,7 @@ def run(
             items=items,
             out=out,
             model=model,
+            samples=samples,
             batch_size=batch_size,
             max_concurrency=max_concurrency,
             runtime=runtime,
@@ -296,6 +305,8 @@ def up(
 
 
 estimate_command.register(app)
+simulate_command.register(app)
+tune_command.register(app)
 stack_commands.register(app)
 
 

@@ -1,5 +1,6 @@
-"""The options of the command line that are a manifest's words, over those of the manifest itself."""
+"""The options that are a manifest's words, over those of the manifest itself, and how a model is prepared."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,4 +18,10 @@ Tolerate = Annotated[
 ]
 RunName = Annotated[
     str | None, typer.Option("--name", help="Makes a run of its own out of the same items and model.")
+]
+ModelSamples = Annotated[
+    Path | None,
+    typer.Option(
+        "--samples", help="Your own items, to compare the forms of the model on; else they are made up."
+    ),
 ]

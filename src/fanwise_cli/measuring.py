@@ -6,6 +6,7 @@ a bundle's way. Items are made up: `comparing`'s values, for images a JPEG of tw
 """
 
 import io
+import os
 import platform
 import resource
 import subprocess
@@ -24,6 +25,7 @@ from fanwise.errors import FanwiseError, ItemError
 from fanwise.limits import VCPU_MB
 from fanwise.model.profile import MeasuredOn, RuntimeProfile, told_by_batch
 from fanwise.records import Runtime, moment_text
+from fanwise_local import this_machine as here
 from fanwise_local.this_machine import available_cores, processor
 
 MEASURE_S = 0.15  # spent on each figure
@@ -33,7 +35,6 @@ MOST_LOAD_S = 1.0  # to load: a model that takes longer is not loaded again for 
 ASSUMED_INVOCATION_MS = 100.0
 
 _TIMEOUT_S = 60
-_STATUS = Path("/proc/self/status")
 
 
 def this_machine() -> MeasuredOn:
@@ -170,11 +171,9 @@ def _time_ms(work: Callable[[], object]) -> float:
 
 def peak_memory_mb() -> int:
     """The most memory that this process has had, in MB."""
-    if _STATUS.exists():  # getrusage counts what the process was before its exec: all that its parent had
-        for line in _STATUS.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key == "VmHWM":
-                return int(value.split()[0]) // 1024
+    told = here.peak_memory_mb(os.getpid())
+    if told is not None:  # getrusage counts what the process was before its exec: all that its parent had
+        return told
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
 

@@ -86,6 +86,7 @@ class RunOptions:
     items: Path
     out: Path
     model: Path | None = None
+    samples: Path | None = None
     batch_size: str | None = None
     max_concurrency: int | None = None
     runtime: str | None = None
@@ -148,7 +149,9 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
         with naming_items(uri, f"{asked.items}{slash}"):
             if items.is_file():
                 pin_items(mounts.storage(), uri)
-            reference, notes = publish_model(asked.model, stack, mounts, console, quiet=options.how.quiet)
+            reference, notes = publish_model(
+                asked.model, stack, mounts, console, quiet=options.how.quiet, samples=options.samples
+            )
             manifest = msgspec.structs.replace(asked.manifest, items=uri, model=reference)
             start = {"manifest": msgspec.to_builtins(manifest), "resume": True}
             held = _job(options, home, mounts, stack, start)
@@ -171,11 +174,17 @@ def _faults(options: RunOptions, stack: Stack) -> "FaultPlan | None":
 
 
 def publish_model(
-    model: Path, stack: Stack, mounts: Mounts, console: JobConsole, *, quiet: bool
+    model: Path,
+    stack: Stack,
+    mounts: Mounts,
+    console: JobConsole,
+    *,
+    quiet: bool,
+    samples: Path | None = None,
 ) -> tuple[str, Sequence[str]]:
     """Make a bundle of a model and publish it into this cloud; answers `name@version`, and what to say of it."""
     with waiting(console, "preparing the model", quiet=quiet):
-        bundle = bundles.prepare(model, cache_dir() / "bundles")
+        bundle = bundles.prepare(model, cache_dir() / "bundles", samples)
     return bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"])), bundle.notes
 
 

@@ -30,12 +30,12 @@ Labels = Mapping[str, tuple[str, ...]]
 DIED = "the process that converted it died"
 
 
-def prepare_bundle(folder: Path, tell: Callable[[Report], None]) -> None:
+def prepare_bundle(folder: Path, tell: Callable[[Report], None], samples: Path | None = None) -> None:
     """Complete a bundle's folder, and `tell` what it is; the last that was told counts.
 
-    Out of a Keras file becomes `saved_model/`, out of that `frozen/` and `model.tflite`. Of a Keras file that can
-    be frozen, the export is not kept: it would not be the same bytes each time. Raises `BundleError` or
-    `ModelError`.
+    Out of a Keras file becomes `saved_model/`, out of that `frozen/` and `model.tflite`, compared on the items in
+    `samples`, if given. Of a Keras file that can be frozen, the export is not kept: it would not be the same bytes
+    each time. Raises `BundleError` or `ModelError`.
     """
     path = folder / CONTRACT_FILE
     contract = read_contract(path.read_bytes(), CONTRACT_FILE) if path.exists() else Contract()
@@ -44,7 +44,7 @@ def prepare_bundle(folder: Path, tell: Callable[[Report], None]) -> None:
         tell(_given_for_litert(folder, contract, labels))
         _write_profile(folder, {"litert": measure_apart(folder, "litert")})
     else:
-        _prepare_for_both(folder, contract, labels, tell)
+        _prepare_for_both(folder, contract, labels, tell, samples)
 
 
 def _given_for_litert(folder: Path, contract: Contract, labels: Labels) -> Report:
@@ -62,7 +62,7 @@ def _given_for_litert(folder: Path, contract: Contract, labels: Labels) -> Repor
 
 
 def _prepare_for_both(
-    folder: Path, contract: Contract, labels: Labels, tell: Callable[[Report], None]
+    folder: Path, contract: Contract, labels: Labels, tell: Callable[[Report], None], given: Path | None
 ) -> None:
     began = time.monotonic()
     runtime_module = import_runtime("tensorflow")
@@ -75,16 +75,32 @@ def _prepare_for_both(
     load_s = time.monotonic() - began
     signature, bound, rows = _described(runtime, contract, labels)
 
-    from fanwise_cli.comparing import Reference, made_up  # noqa: PLC0415 - imports numpy
+    from fanwise.model.model import Model  # noqa: PLC0415 - imports numpy
+    from fanwise_cli.comparing import Reference, Samples, made_up  # noqa: PLC0415 - imports numpy
     from fanwise_cli.converting import convert  # noqa: PLC0415 - imports TensorFlow
     from fanwise_cli.freezing import freeze  # noqa: PLC0415 - imports TensorFlow
+    from fanwise_cli.sample_items import sample_items  # noqa: PLC0415 - imports numpy
 
-    reference = Reference.of(runtime, made_up(signature.inputs, bound, rows), rows)
+    left_out: list[str] = []
+    if given is None:
+        samples = Samples(rows, [made_up(signature.inputs, bound, rows)])
+    else:
+        samples, left_out = sample_items(given, Model(contract, labels, runtime))
+    reference: Reference | None = None
+    try:
+        reference = Reference.of(runtime, samples)
+    except ComputeError as error:
+        if given is not None:
+            raise BundleError(f"the model fails on the items of {given}: {error}") from error
     peak_mb = peak_memory_mb()
     note = freeze(folder, contract.signature, reference)
 
     def told(conversion: Conversion) -> None:
-        notes = [_headline(conversion), *([note] if note and conversion.refused else [])]
+        notes = [
+            _headline(conversion, str(samples)),
+            *([note] if note and conversion.refused else []),
+            *left_out,
+        ]
         runtimes: tuple[RuntimeName, ...] = (
             ("tensorflow",) if conversion.refused else ("litert", "tensorflow")
         )
@@ -130,13 +146,14 @@ def _described(runtime: Runtime, contract: Contract, labels: Labels) -> tuple[Si
     return signature, bound, mini_batch(signature, bound)
 
 
-def _headline(conversion: Conversion) -> str:
+def _headline(conversion: Conversion, samples: str) -> str:
     """What a person reads at each run of the model."""
     if conversion.refused is not None:
-        return f"Made for TensorFlow alone, not for LiteRT: {conversion.refused}."
+        compared = f", on {samples}" if conversion.difference is not None else ""
+        return f"Made for TensorFlow alone, not for LiteRT: {conversion.refused}{compared}."
     return (
-        f"Made for LiteRT, and for TensorFlow; largest difference of their outputs, on {conversion.rows} made-up"
-        f" items: {conversion.difference:.1g}."
+        f"Made for LiteRT, and for TensorFlow; largest difference of their outputs, on {samples}:"
+        f" {conversion.difference:.1g}."
     )
 
 
@@ -167,14 +184,14 @@ def _first_line(error: Exception) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER REPORT; writes the report, or what is wrong with the model."""
-    folder, report_path = map(Path, arguments)
+    """FOLDER REPORT [SAMPLES]; writes the report, or what is wrong with the model."""
+    folder, report_path, *samples = map(Path, arguments)
 
     def tell(answer: Report | str) -> None:
         report_path.write_bytes(msgspec.json.encode(answer))
 
     try:
-        prepare_bundle(folder, tell)
+        prepare_bundle(folder, tell, *samples)
     except FanwiseError as error:
         tell(str(error))
     except Exception as error:

@@ -104,7 +104,10 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        return ready or super().select(self._loop.wait_for(timeout))
+        if ready:
+            return ready
+        really_s = self._loop.wait_for(timeout)
+        return [] if really_s == 0 else super().select(really_s)
 
 
 def run_virtual(main: Coroutine[Any, Any, _Result]) -> _Result:

@@ -49,7 +49,7 @@ class InvokeResult:
     """What Lambda answers: the payload as JSON text, or the fault; and what the invocation took.
 
     `cold`: its process was new. `init_ms` is the init phase before it, billed beside `duration_ms`; an init that
-    was done again inside the invocation is part of `duration_ms`.
+    was done again inside the invocation is part of `duration_ms`. `pid` is the process, while it is there.
     """
 
     request_id: str
@@ -58,6 +58,7 @@ class InvokeResult:
     duration_ms: float
     init_ms: float
     cold: bool
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,13 @@ class Environment:
         extra_environment: Mapping[str, str],
         init_limit_s: float = INIT_LIMIT_S,
         bootstrap: str = BOOTSTRAP,
+        cores: int | None = None,
     ) -> None:
         self.function = function
         self.is_taken_for_dead = False
         self._dead_s = 0.0  # of the loop's time; when that process is not waited for any longer
         self._bootstrap = bootstrap
+        self._cores = cores
         self._folder = folder
         self._log = log
         self._extra_environment = extra_environment
@@ -149,7 +152,7 @@ class Environment:
         self._dead_s = deadline_s + conditions.late_s
         payload, fault = self._told(end, request_id, timeout_s)
         duration_ms = (loop.time() - began_s) * 1000
-        return InvokeResult(request_id, payload, fault, duration_ms, init_ms, cold)
+        return InvokeResult(request_id, payload, fault, duration_ms, init_ms, cold, self.pid)
 
     async def _is_done_with_the_last(self) -> bool:
         """Whether there is a process that asks for an event again, or will in a moment.
@@ -180,6 +183,7 @@ class Environment:
             log=self._log,
             extra_environment=self._extra_environment,
             bootstrap=self._bootstrap,
+            cores=self._cores,
         )
         await process.start()
         happened = await process.event(deadline_s)

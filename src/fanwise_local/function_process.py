@@ -13,6 +13,7 @@ from typing import IO
 from fanwise_local.memory_watch import MemoryWatch
 from fanwise_local.runtime_api import Invocation, RuntimeApi, RuntimeEvent
 from fanwise_local.template import Function
+from fanwise_local.this_machine import hold_to_cores
 
 # The module that a process runs; of a cloud with a fault plan the second.
 BOOTSTRAP, FAULTY_BOOTSTRAP = "fanwise_local.bootstrap", "fanwise_local.faults.bootstrap"
@@ -47,9 +48,12 @@ class FunctionProcess:
         log: IO[bytes],
         extra_environment: Mapping[str, str],
         bootstrap: str = BOOTSTRAP,
+        cores: int | None = None,
     ) -> None:
+        """`cores`, where it is said, is how many of this machine it may use (Linux)."""
         self._function = function
         self._bootstrap = bootstrap
+        self._cores = cores
         self._folder = folder
         self._log = log
         self._extra_environment = extra_environment
@@ -91,6 +95,7 @@ class FunctionProcess:
         except BaseException:
             await self._api.close()
             raise
+        hold_to_cores(self._process.pid, self._cores)  # before it has threads, which go by their maker
         self._memory = MemoryWatch(self._process.pid, self._function.memory_mb, self._exceeded)
         self._end = asyncio.create_task(self._wait(self._process), name=f"end of {self._function.name}")
         if self._is_killed:  # while it was being started
@@ -153,7 +158,7 @@ class FunctionProcess:
             "AWS_LAMBDA_RUNTIME_API": address,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_FUNCTION_NAME": function.name,
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_VERSION": function.version,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": self._folder.name,

@@ -8,6 +8,7 @@ a fault plan or the simulator alone.
 import asyncio
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from fanwise_local.environment import (
 from fanwise_local.function_process import BOOTSTRAP
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.states.payloads import JSON, encode
-from fanwise_local.template import Function, Stack
+from fanwise_local.template import LATEST, Function, Stack
 from fanwise_local.this_machine import available_cores
 
 _CGROUP = Path("/sys/fs/cgroup")  # of a container; on the machine itself these files are not there
@@ -100,7 +101,8 @@ class _Pool:
 class FunctionService:
     """All functions of a stack, on one event loop. `work_dir` gets their logs and, while they live, their /tmp.
 
-    `environments` bounds the processes of each function; at least 1. `bootstrap` is the module that they run.
+    `environments` bounds the processes of each function; at least 1. `bootstrap` is the module that they run,
+    `cores` how many of this machine each may use; all, where it is not said.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class FunctionService:
         work_dir: Path,
         init_limit_s: float = INIT_LIMIT_S,
         bootstrap: str = BOOTSTRAP,
+        cores: int | None = None,
     ) -> None:
         if environments < 1:
             raise ValueError(f"environments is {environments}; at least 1 is needed to run anything")
@@ -122,8 +125,14 @@ class FunctionService:
         self._tmp_folder = work_dir / "tmp"
         self._init_limit_s = init_limit_s
         self._bootstrap = bootstrap
-        self._going_on: set[asyncio.Task[None]] = set()  # until what was taken for dead is
+        self._cores = cores
+        self._environments = environments
+        self._going_on: set[asyncio.Task[None]] = (
+            set()
+        )  # until what was taken for dead is, and what was replaced
         self._pools = {arn: _Pool(asyncio.Semaphore(environments)) for arn in self._by_arn}
+        self._retired: list[_Pool] = []
+        self._made: Counter[str] = Counter()  # environments, by logical id
         self._logs = ExitStack()
         self._is_closed = False
 
@@ -141,7 +150,37 @@ class FunctionService:
 
     def all(self) -> list[Function]:
         """Every function, in the template's order."""
-        return list(self._by_arn.values())
+        return list(self._by_name.values())
+
+    def put(self, function: Function) -> None:
+        """Have a function, or a published version of one, from now on; in place of what has its ARN.
+
+        Invocations that are at work end as they began; the next one gets a new environment.
+        """
+        self.remove(function.arn)
+        self._by_arn[function.arn] = function
+        if function.version == LATEST:
+            self._by_name[function.name] = function
+        self._pools[function.arn] = _Pool(asyncio.Semaphore(self._environments))
+
+    def remove(self, arn: str) -> None:
+        """Have it no longer; invocations that are at work end as they began."""
+        pool = self._pools.pop(arn, None)
+        if pool is None:
+            return
+        del self._by_arn[arn]
+        self._retired.append(pool)
+
+        async def until_idle() -> None:
+            for _ in range(self._environments):
+                await pool.slots.acquire()
+            await asyncio.gather(*(environment.close() for environment in pool.all))
+
+        self._keep(asyncio.create_task(until_idle(), name=f"retired {arn}"))
+
+    def _keep(self, task: "asyncio.Task[None]") -> None:
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
 
     async def invoke(self, function: str, payload: JSON, conditions: Conditions = ORDINARY) -> InvokeResult:
         """Run a function by name or ARN; deaths and errors of the function are in the result.
@@ -175,9 +214,7 @@ class FunctionService:
             with held:
                 await environment.until_dead()
 
-        task = asyncio.create_task(until_dead(), name=f"late {environment.function.name}")
-        self._going_on.add(task)
-        task.add_done_callback(self._going_on.discard)
+        self._keep(asyncio.create_task(until_dead(), name=f"late {environment.function.name}"))
 
     def _new(self, function: Function, pool: _Pool) -> Environment:
         if pool.log is None:
@@ -185,23 +222,28 @@ class FunctionService:
             pool.log = self._logs.enter_context(log)
         environment = Environment(
             function,
-            folder=self._tmp_folder / f"{function.logical_id}-{len(pool.all)}",
+            folder=self._tmp_folder / f"{function.logical_id}-{self._made[function.logical_id]}",
             log=pool.log,
             extra_environment=self._extra_environment,
             init_limit_s=self._init_limit_s,
             bootstrap=self._bootstrap,
+            cores=self._cores,
         )
+        self._made[function.logical_id] += 1
         pool.all.append(environment)
         return environment
 
     def pids(self) -> list[int]:
         """The processes alive now."""
-        return [e.pid for pool in self._pools.values() for e in pool.all if e.pid is not None]
+        return [e.pid for e in self._all_environments() if e.pid is not None]
+
+    def _all_environments(self) -> list[Environment]:
+        return [e for pool in (*self._pools.values(), *self._retired) for e in pool.all]
 
     async def close(self) -> None:
         """End every process and free every port, whatever is at work; who waits gets `EnvironmentClosed`."""
         self._is_closed = True
-        await asyncio.gather(*(e.close() for pool in self._pools.values() for e in pool.all))
+        await asyncio.gather(*(e.close() for e in self._all_environments()))
         await asyncio.gather(*self._going_on)
         self._logs.close()
         await asyncio.to_thread(shutil.rmtree, self._tmp_folder, ignore_errors=True)

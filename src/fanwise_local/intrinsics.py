@@ -6,7 +6,7 @@ here is refused, with the path of the place (intrinsic-function-reference).
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,13 +18,19 @@ class TemplateError(ValueError):
     """A template that cannot be read; the message names the place and what to do."""
 
 
-class _Loader(yaml.SafeLoader):
+if TYPE_CHECKING:
+    from yaml import SafeLoader
+else:  # libyaml's, where PyYAML has it: the template takes half a second without
+    SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(SafeLoader):
     """YAML with CloudFormation's short tags: `!Sub x` is `{"Fn::Sub": "x"}`. Dates stay text."""
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
 }
 
 

@@ -30,8 +30,9 @@ from fanwise_local.template_resources import (
     Resources,
 )
 
-__all__ = ["Function", "Stack", "TemplateError", "read_stack", "stack_root"]
+__all__ = ["LATEST", "Function", "Stack", "TemplateError", "read_stack", "stack_root"]
 
+LATEST = "$LATEST"  # the version of a function that is not a published one
 _TEMPLATE = "template.yaml"
 # An image runs here from the folder that it is made of, so there always is one.
 _ON_THIS_MACHINE = {"PredictBatchImageUri": "of-this-machine"}
@@ -42,7 +43,7 @@ class Function:
     """A Lambda function, as this machine runs it. `handler` is found in `task_root`, `layers` go on the path.
 
     `runtime` is what AWS_EXECUTION_ENV tells, and so how awslambdaric writes its answers; an image's template does
-    not say it.
+    not say it. A published version (`version`) has an `arn` of its own.
     """
 
     logical_id: str
@@ -56,6 +57,7 @@ class Function:
     timeout_s: int
     ephemeral_storage_mb: int
     runtime: str = "python3.12"
+    version: str = LATEST
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fanwise.errors import BundleError
-from fanwise.model.bundle import DIGEST_FILE, RUNTIMES, fetch, read_digest, resolve
+from fanwise.model.bundle import DIGEST_FILE, RUNTIMES, Conversion, fetch, read_digest, resolve
 from fanwise.model.model import load
 from fanwise.records import Runtime
 from fanwise.storage import FolderBackend, Storage
@@ -131,7 +131,7 @@ def test_what_an_earlier_preparation_left_in_the_cache_is_not_taken_for_this_one
 ) -> None:
     prepared: list[Runtime] = ["tensorflow"]
 
-    def as_told(source: BundleSource, folder: Path, report_path: Path) -> Report:
+    def as_told(source: BundleSource, folder: Path, report_path: Path, samples: Path | None) -> Report:
         signature = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "").signature
         return Report(signature=signature, runtimes=tuple(prepared))
 
@@ -144,6 +144,52 @@ def test_what_an_earlier_preparation_left_in_the_cache_is_not_taken_for_this_one
     now = prepare(digits_folder, tmp_path)
     assert now.folder == before.folder  # of the same files
     assert read_digest((now.folder / DIGEST_FILE).read_bytes(), "").runtimes == ("litert", "tensorflow")
+
+
+def test_with_samples_it_is_made_anew_and_what_is_known_without_them_stays(
+    digits_folder: Path, digits: PreparedBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path | None] = []
+
+    def as_told(source: BundleSource, folder: Path, report_path: Path, samples: Path | None) -> Report:
+        asked.append(samples)
+        signature = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "").signature
+        conversion = Conversion(rows=1, given=samples is not None, difference=0.0)
+        notes = [f"on {samples}"]
+        return Report(signature=signature, runtimes=("litert",), conversion=conversion, notes=notes)
+
+    monkeypatch.setattr(bundles, "_run_prepare_bundle", as_told)
+    cache, given = tmp_path / "cache", tmp_path / "items.jsonl"
+    given.touch()
+    assert prepare(digits_folder, cache).notes == ["on None"]
+    for _ in range(2):
+        prepared = prepare(digits_folder, cache, given)
+        assert prepared.notes == [f"on {given}"]
+        conversion = read_digest((prepared.folder / DIGEST_FILE).read_bytes(), "").conversion
+        assert conversion == Conversion(rows=1, given=True, difference=0.0)
+    assert prepare(digits_folder, cache).notes == ["on None"]
+    assert asked == [None, given, given]
+
+
+def test_samples_that_cannot_be_compared_on(
+    digits: PreparedBundle, made_models: Path, tmp_path: Path, no_child: None
+) -> None:
+    (tmp_path / "items.jsonl").touch()
+    for model, samples, why in (
+        (made_models / "digits.keras", "none.jsonl", "none.jsonl: no such file or folder"),
+        (
+            made_models / "digits.tflite",
+            "items.jsonl",
+            "runs on LiteRT as it is, so there is nothing to compare",
+        ),
+        (
+            digits.folder,
+            "items.jsonl",
+            "was prepared before, so nothing is compared on --samples; delete",
+        ),
+    ):
+        with pytest.raises(BundleError, match=why):
+            prepare(model, tmp_path / "cache", tmp_path / samples)
 
 
 def test_the_command_itself_never_imports_tensorflow(

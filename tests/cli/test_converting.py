@@ -16,7 +16,7 @@ from fanwise.model.contract import Contract, OutputContract
 from fanwise.model.runtime import import_runtime
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise_cli.bundles import Report
-from fanwise_cli.comparing import REJECTED, Reference
+from fanwise_cli.comparing import REJECTED, Reference, Samples
 
 X = {"x": np.linspace(0, 1, 8, dtype=np.float32).reshape(4, 2)}
 INPUTS = {"x": TensorSpec("float32", (None, 2))}
@@ -45,7 +45,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
         specs = {
             name: TensorSpec(value.dtype.name, (None, *value.shape[1:])) for name, value in answers.items()
         }
-        reference = Reference(Signature(INPUTS, specs), 4, X, changed(answers))
+        reference = Reference(Signature(INPUTS, specs), Samples(4, [X]), [changed(answers)])
         conversion = convert(folder, folder / "saved_model", Contract(outputs=outputs), {}, reference)
         assert (folder / "model.tflite").exists() == (conversion.refused is None)
         assert sorted(path.name for path in folder.parent.iterdir()) == ["bundle"]

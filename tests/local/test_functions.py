@@ -302,3 +302,40 @@ def test_two_services_at_once_do_not_meet(tmp_path: Path) -> None:
             assert answer(await one.invoke("obedient", deed("tell")))["pid"] == pids[0]
 
     run(main())
+
+
+# Functions that change.
+
+
+def test_what_is_at_work_ends_as_it_began_and_the_next_event_finds_the_change(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service_of(work_dir=tmp_path, environments=1) as service:
+            at_work = asyncio.create_task(service.invoke("obedient", waiting(tmp_path, "first")))
+            await until_written(tmp_path / "first")
+            old_pid = service.pids()[0]
+            service.put(replace(made(), memory_mb=1024))
+            changed = answer(await service.invoke("obedient", deed("tell")))
+            assert changed["function"][1] == "1024"
+            assert changed["pid"] != old_pid
+            (tmp_path / "first.go").touch()
+            assert (await at_work).fault is None
+            await until_gone(old_pid)
+
+    run(main())
+
+
+def test_a_version_is_found_by_its_arn_until_it_is_removed(tmp_path: Path) -> None:
+    version = replace(made(), version="3", arn=f"{made().arn}:3", memory_mb=256)
+
+    async def main() -> None:
+        async with service_of(work_dir=tmp_path) as service:
+            service.put(version)
+            told = answer(await service.invoke(version.arn, deed("tell")))
+            assert (told["function"][1], told["variables"]["AWS_LAMBDA_FUNCTION_VERSION"]) == ("256", "3")
+            assert service.find("obedient").memory_mb == 512
+            service.remove(version.arn)
+            with pytest.raises(UnknownFunctionError):
+                service.find(version.arn)
+            await until_gone(told["pid"])
+
+    run(main())

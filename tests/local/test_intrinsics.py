@@ -134,7 +134,7 @@ def test_what_is_not_known_or_malformed_is_refused_with_its_place(text: str, pat
 
 def test_yaml_that_is_none_is_refused_with_line_and_column() -> None:
     with pytest.raises(TemplateError, match=r"template.yaml: .*line 2, column"):
-        load_template("Resources:\n  a: [", "template.yaml")
+        load_template("Resources:\n  a: ]\n", "template.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "Resources: []", "a: 1"])

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fanwise_cli.exit_codes import EXIT_OK
-from fanwise_cli.manifest_options import BatchSize, MaxConcurrency, RunName, RuntimeName, Tolerate
+from fanwise_cli.manifest_options import (
+    BatchSize,
+    MaxConcurrency,
+    ModelSamples,
+    RunName,
+    RuntimeName,
+    Tolerate,
+)
 from fanwise_cli.stack.options import (
     Endpoint,
     Items,
@@ -47,6 +54,7 @@ def push(
     version: Annotated[
         str | None, typer.Option("--version", help="Written once; else made of the digest.")
     ] = None,
+    samples: ModelSamples = None,
     stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
@@ -59,7 +67,7 @@ def push(
     def work() -> int:
         from fanwise_cli.stack.push import PushOptions, described, prepare, publish  # noqa: PLC0415 - see above
 
-        options, console = PushOptions(model, name, version, quiet), for_people()
+        options, console = PushOptions(model, name, version, quiet, samples), for_people()
         prepared = prepare(options, console)  # first: what is wrong with a model is said without AWS
         with connected(stack, region, profile, endpoint_url) as at:
             published = publish(prepared, options, at, console)

@@ -8,7 +8,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import fanwise
 from fanwise.errors import StackError, StoreUnavailable
 from fanwise.items.readable import Readable, prefixes_of
 from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize
+from fanwise.records import Runtime
 from fanwise.storage import Location, Storage
 from fanwise_cli.settings import stack_name
 from fanwise_cli.stack.aws_errors import Place, aws_errors_told, in_other_region
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Store
 
 _OUTPUTS = ("InputBucket", "ModelBucket", "ResultsBucket", "StateMachineArn")
+_FUNCTIONS: Mapping[Runtime, str] = {
+    "litert": "PredictBatchLiteRTFunctionName",
+    "tensorflow": "PredictBatchTensorFlowFunctionName",
+}
 _LOCAL_REGION = "us-east-1"  # of what runs on this machine, where nobody says another
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -66,7 +71,10 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class DeployedStack:
-    """A stack that can be worked with. `readable` is what items and manifests may be, `size` PredictBatch's."""
+    """A stack that can be worked with. `readable` is what items and manifests may be, `size` PredictBatch's.
+
+    `predict_batch` are its functions, by runtime.
+    """
 
     name: str
     place: Place
@@ -78,6 +86,7 @@ class DeployedStack:
     options: StackOptions
     session: Any  # a boto3.Session
     size: FunctionSize = DEFAULT_SIZE
+    predict_batch: Mapping[Runtime, str] = field(default_factory=dict)
 
     @cached_property
     def s3(self) -> Any:
@@ -88,6 +97,11 @@ class DeployedStack:
     def step_functions(self) -> Any:
         """boto3's client of Step Functions."""
         return _client(self.session, "stepfunctions", self.options)
+
+    @cached_property
+    def functions(self) -> Any:
+        """boto3's client of Lambda, which waits for an invocation as long as one may take."""
+        return _client(self.session, "lambda", self.options, answers_within_s=self.size.timeout_s + 60)
 
     @cached_property
     def storage(self) -> Storage:
@@ -156,6 +170,7 @@ def connect(options: StackOptions) -> DeployedStack:
         options=options,
         session=session,
         size=_size(parameters),
+        predict_batch={runtime: outputs[key] for runtime, key in _FUNCTIONS.items() if outputs.get(key)},
     )
 
 
@@ -269,13 +284,14 @@ def _session(options: StackOptions) -> Any:
     return session
 
 
-def _client(session: Any, service: str, options: StackOptions) -> Any:
+def _client(session: Any, service: str, options: StackOptions, answers_within_s: float = 60) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - only where AWS is talked to
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 5},
         connect_timeout=10,
+        read_timeout=answers_within_s,
         user_agent_extra=f"fanwise/{fanwise.__version__}",
         # Buckets of this machine have no host names of their own.
         s3={"addressing_style": "path"} if _is_on_this_machine(options) else None,

@@ -42,9 +42,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no words."
 
 @contextmanager
 def connected(
-    stack: str | None, region: str | None, profile: str | None, endpoint_url: str | None
+    stack: str | None,
+    region: str | None,
+    profile: str | None,
+    endpoint_url: str | None,
+    interrupted: str = "interrupted; what is there stays, and the same command goes on",
 ) -> Iterator["DeployedStack"]:
-    """The stack that the options name; what AWS says no to inside is told in one line."""
+    """The stack that the options name; what AWS says no to inside is told in one line, as is `interrupted`."""
     from fanwise_cli.stack.connection import StackOptions, at_work, connect  # noqa: PLC0415 - --help needs none
 
     try:
@@ -52,7 +56,7 @@ def connected(
         with at_work(found):
             yield found
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; what is there stays, and the same command goes on") from None
+        raise KeyboardInterrupt(interrupted) from None
 
 
 def refuse_stack_options(*said: str | None) -> None:

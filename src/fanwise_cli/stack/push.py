@@ -31,6 +31,7 @@ class PushOptions:
     name: str | None = None
     version: str | None = None
     quiet: bool = False
+    samples: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def push(options: PushOptions, stack: DeployedStack, console: JobConsole) -> Pub
 def prepare(options: PushOptions, console: JobConsole) -> PreparedBundle:
     """Make a bundle of the model, and say what was chosen for it. Raises `BundleError`."""
     with waiting(console, "preparing the model", quiet=options.quiet), unusable_paths_are_input():
-        prepared = bundles.prepare(options.model, cache_dir() / "bundles")
+        prepared = bundles.prepare(options.model, cache_dir() / "bundles", options.samples)
     bundles.reference_of(prepared, options.name, options.version)
     if not options.quiet:
         for note in prepared.notes:

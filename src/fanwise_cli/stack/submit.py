@@ -65,7 +65,7 @@ def submit(options: SubmitOptions, stack: DeployedStack, console: JobConsole) ->
         model = reference_of(asked.model, stack, console, quiet=options.quiet)
         items = asked.items
         if isinstance(items, Path):
-            found = _found(items, model, stack, console, quiet=options.quiet)
+            found = find_here(items, model, stack, console, quiet=options.quiet)
             items = bring(found, stack, console, quiet=options.quiet)
     manifest = read_manifest({**asked.words, "items": items, "model": model}, options.items)
     given: dict[str, Any] = {"manifest": _said(manifest)}
@@ -97,7 +97,7 @@ def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
     given = options.items
     if given.startswith("s3://"):
         if not given.lower().endswith(".json"):
-            return Asked(given, _model(options), over)
+            return Asked(given, model_of(options), over)
         assert stack is not None  # noqa: S101 - whoever has an s3:// URI is connected
         manifest = _manifest_there(given, stack)
         return Asked(manifest.items, options.model or manifest.model, {**_said(manifest), **over})
@@ -107,7 +107,7 @@ def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
             f"{given}: no such file or folder; give an items file, a manifest (.json), a folder, or an s3:// URI"
         )
     if not path.is_file() or path.suffix.lower() != ".json":
-        return Asked(path, _model(options), over)
+        return Asked(path, model_of(options), over)
     manifest = read_manifest(path.read_bytes(), given, BESIDE)
     is_beside = manifest.items.startswith(BESIDE)
     items = items_beside(path, manifest.items) if is_beside else manifest.items
@@ -116,7 +116,8 @@ def ask(options: SubmitOptions, stack: DeployedStack | None) -> Asked:
     return Asked(items, options.model or model, {**_said(manifest), **over})
 
 
-def _model(options: SubmitOptions) -> str:
+def model_of(options: SubmitOptions) -> str:
+    """The model that the command line names. Raises `InputError` where it names none."""
     if options.model is None:
         raise InputError(
             f"{options.items}: which model? give --model NAME@VERSION (published), or --model DIR (pushed first)"
@@ -150,7 +151,10 @@ def reference_of(model: str | Path, stack: DeployedStack, console: JobConsole, *
     raise InputError(f"{model}: neither a model on this machine nor NAME@VERSION; fanwise push publishes one")
 
 
-def _found(path: Path, model: str, stack: DeployedStack, console: JobConsole, *, quiet: bool) -> LocalItems:
+def find_here(
+    path: Path, model: str, stack: DeployedStack, console: JobConsole, *, quiet: bool
+) -> LocalItems:
+    """Look at items of this machine, and say which of the files that they name are not there."""
     kinds = bundle.resolve(stack.storage, stack.model_bucket, model).kinds
     with waiting(console, f"reading {path}", quiet=quiet):
         found = find_items(path, dict(kinds))

@@ -1,10 +1,12 @@
 """The Lambda API of a stack's functions, as a service on loopback answers it: Invoke, and what describes them.
 
 REST-JSON (smithy.io, aws-restjson1-protocol): operations by method and path, errors by a header and a status.
-Functions come from the template alone, so nothing is created or changed here.
+Functions come from the template alone: none is created here, and of one that is there the memory size can be
+changed and a version published (`lambda_versions`).
 """
 
 import asyncio
+import base64
 import logging
 import re
 from collections.abc import Mapping
@@ -14,30 +16,25 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
+from fanwise_local.doors.lambda_versions import Refused, Versions, report_of
 from fanwise_local.environment import EnvironmentClosed, InvokeResult
 from fanwise_local.functions import FunctionService, RequestTooLargeError, UnknownFunctionError
 from fanwise_local.runtime_api import MAX_PAYLOAD_BYTES
 from fanwise_local.services import Functions
 from fanwise_local.states.payloads import JSON, encode
-from fanwise_local.template import Function
+from fanwise_local.template import LATEST, Function
 
 PATH = "/2015-03-31/functions"
-VERSION = "$LATEST"  # the only one
 MAX_ASYNC_PAYLOAD_BYTES = 1024 * 1024  # gettingstarted-limits
 MAX_PAGE = 50  # API_ListFunctions
+_SERVED = (
+    "is not served on this machine; Invoke, ListFunctions, GetFunction, GetFunctionConfiguration,"
+    " UpdateFunctionConfiguration, PublishVersion, ListVersionsByFunction and DeleteFunction of a version are"
+)
 
 # NAME, 123456789012:function:NAME or the ARN; a version may follow (API_Invoke).
 _FUNCTION = re.compile(r"(?:(?:arn:aws:lambda:[a-z0-9-]+:)?\d{12}:function:)?([^:]+)(?::([^:]+))?")
 _log = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """A request refused: the shape of the error, its status, and what to say."""
-
-    def __init__(self, shape: str, status: int, message: str) -> None:
-        super().__init__(message)
-        self.shape = shape
-        self.status = status
 
 
 class LambdaDoor:
@@ -47,6 +44,7 @@ class LambdaDoor:
         """`opened_at` is what is told as the time of their last change."""
         self._functions = functions
         self._invoked = invoked
+        self._versions = Versions(functions)
         self._opened_at = opened_at
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -71,21 +69,33 @@ class LambdaDoor:
         qualifier = request.query.get("Qualifier")
         match request.method, parts:
             case "GET", [""]:
-                return web.json_response(self._list(request.query))
+                told = self._list(request.query)
             case "GET", [name]:
                 function = self._found(unquote(name), qualifier)
-                return web.json_response({"Configuration": self._described(function), "Code": {}, "Tags": {}})
+                told = {"Configuration": self._described(function), "Code": {}, "Tags": {}}
             case "GET", [name, "configuration"]:
-                return web.json_response(self._described(self._found(unquote(name), qualifier)))
+                told = self._described(self._found(unquote(name), qualifier))
             case "POST", [name, "invocations"]:
                 function = self._found(unquote(name), qualifier)
                 return await self._invoke(function, request.headers, body)
-        raise Refused(
-            "UnknownOperationException",
-            404,
-            f"{request.method} {path} is not served on this machine; Invoke, ListFunctions, GetFunction and"
-            " GetFunctionConfiguration are",
-        )
+            case "PUT", [name, "configuration"]:
+                function = self._found(unquote(name), None)
+                told = self._described(self._versions.update(function, _members(body)))
+            case "GET", [name, "versions"]:
+                function = self._found(unquote(name), None)
+                told = {
+                    "Versions": [self._described(one) for one in (function, *self._versions.of(function))]
+                }
+            case "POST", [name, "versions"]:
+                function = self._found(unquote(name), None)
+                told = self._described(self._versions.publish(function, _members(body)))
+                return web.json_response(told, status=201)
+            case "DELETE", [name]:
+                self._versions.delete(self._found(unquote(name), qualifier))
+                return web.Response(status=204)
+            case _:
+                raise Refused("UnknownOperationException", 404, f"{request.method} {path} {_SERVED}")
+        return web.json_response(told)
 
     def _found(self, given: str, qualifier: str | None) -> Function:
         """A function as a request names it."""
@@ -97,10 +107,7 @@ class LambdaDoor:
             known = ", ".join(function.name for function in self._functions.all())
             message = f"Function not found: {given}; here are: {known}"
             raise Refused("ResourceNotFoundException", 404, message) from error
-        if (version or qualifier or VERSION) != VERSION:
-            message = f"Function not found: {function.arn}:{version or qualifier}; here is {VERSION} alone"
-            raise Refused("ResourceNotFoundException", 404, message)
-        return function
+        return self._versions.find(function, version or qualifier or LATEST)
 
     async def _invoke(self, function: Function, headers: Mapping[str, str], body: IO[bytes]) -> web.Response:
         kind = headers.get("X-Amz-Invocation-Type", "RequestResponse")
@@ -115,7 +122,8 @@ class LambdaDoor:
             self._at_work.add(task)
             task.add_done_callback(self._at_work.discard)
             return web.Response(status=202)
-        return _answered(await self._run(function, event))
+        result = await self._run(function, event)
+        return _answered(function, result, wants_log=headers.get("X-Amz-Log-Type") == "Tail")
 
     async def _run(self, function: Function, event: JSON) -> InvokeResult:
         try:
@@ -148,21 +156,34 @@ class LambdaDoor:
         return {
             "FunctionName": function.name,
             "FunctionArn": function.arn,
+            "RevisionId": self._versions.revision_of(function),
             "Runtime": function.runtime,
             "Role": "",
             "Handler": function.handler,
             "CodeSize": 0,
-            "Description": "",
+            "Description": self._versions.description_of(function),
             "Timeout": function.timeout_s,
             "MemorySize": function.memory_mb,
             "LastModified": self._opened_at,
-            "Version": VERSION,
+            "Version": function.version,
             "Environment": {"Variables": dict(function.environment)},
             "PackageType": "Zip",
             "State": "Active",
             "LastUpdateStatus": "Successful",
             "EphemeralStorage": {"Size": function.ephemeral_storage_mb},
         }
+
+
+def _members(body: IO[bytes]) -> dict[str, JSON]:
+    """The members of a request whose body is a JSON object."""
+    body.seek(0)
+    try:
+        members = msgspec.json.decode(body.read() or b"{}")
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused("SerializationException", 400, f"the request is not JSON: {error}") from error
+    if not isinstance(members, dict):
+        raise Refused("SerializationException", 400, "the request is no JSON object")
+    return members
 
 
 def _event(body: IO[bytes], most_bytes: int) -> JSON:
@@ -178,8 +199,10 @@ def _event(body: IO[bytes], most_bytes: int) -> JSON:
         raise Refused("InvalidRequestContentException", 400, message) from error
 
 
-def _answered(result: InvokeResult) -> web.Response:
-    headers = {"X-Amz-Executed-Version": VERSION, "x-amzn-RequestId": result.request_id}
+def _answered(function: Function, result: InvokeResult, *, wants_log: bool) -> web.Response:
+    headers = {"X-Amz-Executed-Version": function.version, "x-amzn-RequestId": result.request_id}
+    if wants_log:
+        headers["X-Amz-Log-Result"] = base64.b64encode(encode(report_of(function, result))).decode()
     body = result.payload
     if result.fault is not None:
         headers["X-Amz-Function-Error"] = "Unhandled"

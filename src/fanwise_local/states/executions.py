@@ -44,8 +44,12 @@ class StateMachine:
         observer: Observer | None = None,
         random: randoms.Random | None = None,
         express_timeout_s: float = EXPRESS_TIMEOUT_S,
+        child_starts_per_s: float | None = None,
     ) -> None:
-        """`random` gives jitter and UUIDs: with a seed, a run on a virtual loop is the same every time."""
+        """`random` gives jitter and UUIDs: with a seed, a run on a virtual loop is the same every time.
+
+        `child_starts_per_s` is how many children a Map Run starts a second, by default as many as it can.
+        """
         self.arn = arn
         self.definition = definition
         self._machine: MachineArn = parse_machine_arn(arn)
@@ -54,6 +58,7 @@ class StateMachine:
         self._observer = observer or Observer()
         self._random = random or randoms.Random()
         self._express_timeout_s = express_timeout_s
+        self._child_starts_per_s = child_starts_per_s
         self._executions: dict[str, Execution] = {}
 
     @property
@@ -118,6 +123,7 @@ class StateMachine:
             random=self._random,
             observer=self._observer,
             express_timeout_s=self._express_timeout_s,
+            child_starts_per_s=self._child_starts_per_s,
             execution_arn=execution.arn,
             history=history,
             map_runs=execution.map_runs,

@@ -42,6 +42,7 @@ class MapHost:
     random: randoms.Random
     observer: Observer
     express_timeout_s: float
+    child_starts_per_s: float | None
 
     def new_uuid(self) -> str:
         """From the machine's random numbers, so that a seeded run is the same run again."""
@@ -70,6 +71,7 @@ class Children:
         self._waiting: Iterator[int] = iter(())
         self._tasks: set[asyncio.Task[None]] = set()
         self._workers = 0  # those of the tasks that will take another item
+        self._next_start_s = 0.0  # when a child may start, where their rate is bounded
         self._all_done: asyncio.Future[None] | None = None
         self._machine_context = {
             "Id": map_run.state_machine_arn,
@@ -132,6 +134,7 @@ class Children:
     async def _work(self) -> None:
         try:
             for index in self._waiting:
+                await self._wait_to_start()
                 await self._run_child(index)
                 await asyncio.sleep(0)  # a service that answers at once must not keep the loop to itself
                 if self._workers > self._limit:
@@ -152,6 +155,16 @@ class Children:
             context = {**self._scope.states["context"], "Map": {"Item": item}}
             child_input = selector.evaluate(self._scope.with_states(context=context))
         return checked(child_input, f"The item {index} became a child's input")
+
+    async def _wait_to_start(self) -> None:
+        """Holds children to their rate of starts: one after the other, after as many at once as a second has."""
+        per_s = self._host.child_starts_per_s
+        if per_s is None:
+            return
+        now_s = self._host.clock.now()
+        self._next_start_s = max(self._next_start_s, now_s - 1) + 1 / per_s
+        if self._next_start_s > now_s:
+            await self._host.clock.sleep(self._next_start_s - now_s)
 
     async def _run_child(self, index: int) -> None:
         child, run = self._start(index, self._input(index))

@@ -71,6 +71,18 @@ def test_a_model_that_is_none_is_refused_without_a_stack(fanwise: Fanwise, tmp_p
     assert "no such file or folder; give" in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["push", "run"])
+def test_samples_of_no_use_are_one_line_before_any_work(
+    fanwise: Fanwise, bundle: Path, tmp_path: Path, command: str
+) -> None:
+    items = tmp_path / "items.jsonl"
+    items.write_text('{"inputs": {"x": 1}}\n')
+    words = (bundle,) if command == "push" else (items, "--model", bundle, "--out", tmp_path / "out")
+    ended = fanwise(command, *words, "--samples", items, "--quiet")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "was prepared before, so nothing is compared on --samples" in ended.stderr
+
+
 def test_an_interrupted_push_is_not_published_and_goes_on_with_what_is_there(
     fanwise: Fanwise, deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,11 @@ def test_a_grey_image_may_go_without_its_channel() -> None:
         ({"x": spec("int32", None, 28, 20, 3)}, IMAGE, "images become uint8 (without scale) or floats"),
         ({"x": spec("uint8", None, 28, 20, 3)}, IMAGE | {"scale": [0, 1]}, "images become uint8"),
         (
+            {"x": spec("int8", None, 28, 20, 3)},
+            IMAGE,
+            "convert the model with inference_input_type = tf.uint8",
+        ),
+        (
             {"x": spec("float32", None)},
             {"kind": "text"},
             "inputs.x says text, and the signature takes float32 [?]",

@@ -91,7 +91,7 @@ def test_what_is_no_json_is_said(text: bytes) -> None:
             {"inputs": {"x": IMAGE | {"resize": "area"}}},
             '"resize" is "area"; one of nearest, bilinear, bicubic, lanczos',
         ),
-        ({"inputs": {"x": IMAGE | {"decode": "fast"}}}, '"decode" is "fast"; one of exact'),
+        ({"inputs": {"x": IMAGE | {"decode": "fast"}}}, '"decode" is "fast"; one of exact, scaled'),
         ({"inputs": {"x": IMAGE | {"scale": [0]}}}, "inputs.x.scale: expected `array` of length 2, got 1"),
         ({"inputs": {"x": {"kind": "number", "columns": []}}}, "must name at least one column"),
         ({"inputs": {"x": {"kind": "number", "columns": ["a", "a"]}}}, "none of them twice"),

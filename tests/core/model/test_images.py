@@ -1,12 +1,16 @@
 """Images into tensors: Pillow's pixels, every mode, and files that are broken or hostile."""
 
 import io
+import re
 import struct
 import zlib
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -189,3 +193,174 @@ def test_a_damaged_file_is_pixels_or_an_item_error(good: bytes, data: st.DataObj
         assert decode_image(bytes(broken[:end]), contract()).shape == (9, 7, 3)
     except ItemError as error:
         assert error.stage == "decode"
+
+
+def jpegs() -> list[tuple[str, bytes]]:
+    """JPEGs of every usual kind: subsampling, progressive or not, with restart markers, sizes odd and small."""
+    made: list[tuple[str, bytes]] = []
+    for width, height in ((1, 1), (7, 9), (17, 16), (41, 35)):
+        small = RANDOM.integers(0, 256, (height // 3 + 1, width // 3 + 1, 3), np.uint8)
+        colours = Image.fromarray(small).resize((width, height), images.RESIZE["bicubic"])
+        for how in ({}, {"progressive": True}, {"restart_marker_blocks": 1}, {"quality": 10}):
+            for sampling in ("4:4:4", "4:2:2", "4:2:0"):
+                data = encoded(colours, "JPEG", subsampling=sampling, **how)
+                made.append((f"{width}x{height} {sampling} {how}", data))
+            made.append((f"{width}x{height} grey {how}", encoded(colours.convert("L"), "JPEG", **how)))
+        for sampling in ("440", "411"):  # which Pillow does not write
+            data = simplejpeg.encode_jpeg(np.asarray(colours), colorsubsampling=sampling)
+            made.append((f"{width}x{height} {sampling}", data))
+    return made
+
+
+JPEGS = jpegs()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[bool]]:
+    """Whether simplejpeg had no complaint, of each JPEG that it was given since this was asked last."""
+    told: list[bool] = []
+    decode = images._quick_pixels
+
+    def telling(data: bytes, mode: str) -> Any:
+        pixels = decode(data, mode)
+        told.append(pixels is not None)
+        return pixels
+
+    def asked() -> list[bool]:
+        so_far = told.copy()
+        told.clear()
+        return so_far
+
+    monkeypatch.setattr(images, "_quick_pixels", telling)
+    return asked
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_jpeg_of_the_models_size_has_pillows_pixels(quick: Callable[[], list[bool]], channels: int) -> None:
+    for name, data in JPEGS:
+        with Image.open(io.BytesIO(data)) as image:
+            expected = np.asarray(image.convert(images.MODES[channels]))
+            found = decode_image(data, contract(image.height, image.width, channels))
+        np.testing.assert_array_equal(found, expected.reshape(found.shape), err_msg=name)
+        assert quick() == [True] * (image.mode == images.MODES[channels]), name
+
+
+def test_a_jpeg_with_more_around_its_pixels() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    whole = encoded(Image.fromarray(COLOURS), "JPEG", quality=100, subsampling=0)
+    plain = decode_image(whole, contract())
+    for more in (
+        {"exif": turned},
+        {"icc_profile": bytes(300)},
+        {"comment": b"taken by nobody"},
+        {"dpi": (3, 3)},
+    ):
+        data = encoded(Image.fromarray(COLOURS), "JPEG", quality=100, subsampling=0, **more)
+        np.testing.assert_array_equal(decode_image(data, contract()), plain)
+    for after in (b"\n", bytes(99), whole):
+        np.testing.assert_array_equal(decode_image(whole + after, contract()), plain)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(Image.fromarray(COLOURS), "JPEG", keep_rgb=True),
+        encoded(Image.fromarray(COLOURS).convert("CMYK"), "JPEG"),
+        JPEGS[-1][1][:-2] + b"more" + JPEGS[-1][1][-2:],
+    ],
+    ids=["RGB", "CMYK", "more before its end"],
+)
+def test_an_unusual_jpeg_is_pillows(quick: Callable[[], list[bool]], data: bytes) -> None:
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB"))
+        found = decode_image(data, contract(image.height, image.width))
+    np.testing.assert_array_equal(found, expected)
+    assert not any(quick())
+
+
+def test_a_damaged_jpeg_is_the_same_pixels_or_refusal_as_by_pillow_alone(
+    quick: Callable[[], list[bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(5)
+    kinds = [(data, Image.open(io.BytesIO(data))) for _, data in JPEGS]
+    damaged = [(data[:end], image) for data, image in kinds[-3:] for end in range(0, len(data), 7)]
+    damaged += [(_damaged(random, data), image) for data, image in random.choices(kinds, k=1000)]
+    # A size that was damaged is not to cost a second.
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 100_000)
+
+    def outcome(data: bytes, image: Image.Image) -> bytes | str:
+        try:
+            asked = contract(image.height, image.width, 1 if image.mode == "L" else 3)
+            return decode_image(data, asked).tobytes()
+        except ItemError as error:
+            return re.sub(r"0x\w+", "", str(error))  # where Python has the file that it names
+
+    found = [outcome(*one) for one in damaged]
+    of_simplejpeg = quick()
+    assert min(of_simplejpeg.count(True), of_simplejpeg.count(False)) > 200
+    monkeypatch.setattr(images, "_QUICK", {})
+    for one, was in zip(damaged, found, strict=True):
+        assert outcome(*one) == was, one[0].hex()
+    assert not any(quick())
+
+
+def _damaged(random: Random, good: bytes) -> bytes:
+    """Bytes changed, of the header as often as of what follows; some left out, or more of them."""
+    data = bytearray(good)
+    end = random.choice((data.find(b"\xff\xda") + 14, len(data)))
+    for _ in range(random.randint(0, 3)):
+        data[random.randrange(end)] = random.choice((0, 255, random.randrange(256)))
+    at = random.randrange(len(data))
+    if random.random() < 0.3:
+        data[at : at + random.randrange(9)] = random.randbytes(random.randrange(4))
+    return bytes(data)
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """A picture that is neither plain nor noise."""
+    small = RANDOM.integers(0, 256, (height // 40 + 2, width // 40 + 2, 3), np.uint8)
+    return Image.fromarray(small).resize((width, height), images.RESIZE["bicubic"])
+
+
+@pytest.mark.parametrize(
+    ("size", "target", "decoded"),
+    [
+        ((640, 480), (64, 48), (80, 60)),  # an eighth: never smaller than that
+        ((640, 480), (64, 61), (160, 120)),
+        ((641, 481), (64, 48), (81, 61)),
+        ((640, 480), (640, 100), (640, 480)),
+        ((40, 30), (80, 60), (40, 30)),
+    ],
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_scaled_decoding_is_of_the_smallest_size_that_is_not_below_the_models(
+    size: tuple[int, int], target: tuple[int, int], decoded: tuple[int, int], progressive: bool
+) -> None:
+    data = encoded(photograph(*size), "JPEG", quality=90, progressive=progressive)
+    asked = contract(target[1], target[0], decode="scaled")
+    with Image.open(io.BytesIO(data)) as image:
+        _, whole = image.draft(None, target) or (None, None)
+        assert image.size == decoded
+        by_hand = image.convert("RGB").resize(target, images.RESIZE["bilinear"], box=whole)
+    found = decode_image(data, asked)
+    np.testing.assert_array_equal(found, np.asarray(by_hand))
+    np.testing.assert_array_equal(decode_image(data, asked), found)
+    exact = decode_image(data, contract(target[1], target[0])).astype(int)
+    if decoded == size:
+        np.testing.assert_array_equal(found, exact)
+    else:
+        assert 0 < np.abs(found - exact).mean() < 3
+
+
+def test_scaled_decoding_is_for_jpegs_alone_and_limits_are_of_the_file() -> None:
+    for kind in ("PNG", "WEBP", "TIFF"):
+        data = encoded(photograph(128, 96), kind)
+        np.testing.assert_array_equal(
+            decode_image(data, contract(decode="scaled")), decode_image(data, contract())
+        )
+    large = bytearray(encoded(photograph(128, 96), "JPEG"))
+    frame = large.find(b"\xff\xc0")
+    large[frame + 5 : frame + 9] = struct.pack(">HH", 20_000, 20_000)
+    with pytest.raises(ImageTooLarge):
+        decode_image(bytes(large), contract(decode="scaled"))

@@ -1,7 +1,9 @@
 """The Lambda door, driven by boto3: what an invocation answers, and what is refused."""
 
 import asyncio
+import base64
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,7 +146,7 @@ def test_what_is_wrong_with_a_request_is_said(client: Any) -> None:
     assert code(client.invoke, FunctionName="obedient", InvocationType="Event", Payload=big) == (
         "RequestTooLargeException"
     )
-    assert code(client.delete_function, FunctionName="obedient") == "UnknownOperationException"
+    assert code(client.get_policy, FunctionName="obedient") == "UnknownOperationException"
     with pytest.raises(ClientError, match="Invoke, ListFunctions, GetFunction"):
         client.list_layers()
 
@@ -166,3 +168,68 @@ def test_a_function_is_described(client: Any) -> None:
     assert {name: value for name, value in alone.items() if name != "ResponseMetadata"} == told
     assert (told["FunctionArn"], told["MemorySize"], told["Timeout"]) == (ARN, 512, 30)
     assert (told["Runtime"], told["Handler"]) == ("python3.12", "handler.lambda_handler")
+
+
+def told(answer: dict[str, Any]) -> dict[str, Any]:
+    """What the handler says of its process."""
+    found: dict[str, Any] = json.loads(answer["Payload"].read())
+    return found
+
+
+def test_a_version_keeps_the_memory_size_that_it_was_published_with(client: Any) -> None:
+    changed = client.update_function_configuration(FunctionName="f03", MemorySize=1024)
+    assert (changed["MemorySize"], changed["Version"]) == (1024, "$LATEST")
+    client.get_waiter("function_updated").wait(FunctionName="f03")
+    version = client.publish_version(FunctionName="f03", RevisionId=changed["RevisionId"])
+    assert (version["Version"], version["MemorySize"]) == ("1", 1024)
+    assert client.publish_version(FunctionName="f03")["Version"] == "1"  # nothing has changed since
+    client.get_waiter("published_version_active").wait(FunctionName="f03", Qualifier="1")
+    client.update_function_configuration(FunctionName="f03", MemorySize=512)
+
+    of_version = client.invoke(FunctionName="f03", Qualifier="1", Payload=event("tell"))
+    latest = client.invoke(FunctionName="f03", Payload=event("tell"))
+    assert (of_version["ExecutedVersion"], latest["ExecutedVersion"]) == ("1", "$LATEST")
+    arn = ARN.replace("obedient", "f03")
+    assert [told(one)["function"] for one in (of_version, latest)] == [
+        ["f03", "1024", f"{arn}:1"],
+        ["f03", "512", arn],
+    ]
+    listed = client.list_versions_by_function(FunctionName="f03")["Versions"]
+    assert [(one["Version"], one["MemorySize"]) for one in listed] == [("$LATEST", 512), ("1", 1024)]
+
+    client.delete_function(FunctionName="f03", Qualifier="1")
+    assert code(client.invoke, FunctionName="f03", Qualifier="1") == "ResourceNotFoundException"
+    assert client.publish_version(FunctionName="f03")["Version"] == "2"
+
+
+def test_what_may_not_be_changed_is_said(client: Any) -> None:
+    change = client.update_function_configuration
+    assert code(change, FunctionName="f04", MemorySize=20_000) == "InvalidParameterValueException"
+    assert code(change, FunctionName="f04", Timeout=3) == "InvalidParameterValueException"
+    stale = {"FunctionName": "f04", "RevisionId": "of another time"}
+    assert code(change, MemorySize=256, **stale) == "PreconditionFailedException"
+    assert code(client.publish_version, **stale) == "PreconditionFailedException"
+    assert code(client.delete_function, FunctionName="f04") == "InvalidParameterValueException"
+    assert client.get_function_configuration(FunctionName="f04")["MemorySize"] == 512
+
+
+def test_the_tail_of_the_log_has_the_report(client: Any) -> None:
+    def report(**words: Any) -> dict[str, Any]:
+        answer = client.invoke(FunctionName="f05", LogType="Tail", **words)
+        line = json.loads(base64.b64decode(answer["LogResult"]))
+        assert (line["type"], line["record"]["requestId"]) == (
+            "platform.report",
+            answer["ResponseMetadata"]["RequestId"],
+        )
+        record: dict[str, Any] = line["record"]
+        return record
+
+    cold, warm = (report(Payload=event("tell"))["metrics"] for _ in range(2))
+    assert (
+        cold["billedDurationMs"] >= cold["initDurationMs"] + cold["durationMs"] > cold["initDurationMs"] > 0
+    )
+    assert "initDurationMs" not in warm
+    assert warm["memorySizeMB"] == 512
+    assert sys.platform != "linux" or 5 < warm["maxMemoryUsedMB"] < 512
+    assert report(Payload=event("exit", 3))["status"] == "error"
+    assert "LogResult" not in client.invoke(FunctionName="f05", Payload=event("tell"))

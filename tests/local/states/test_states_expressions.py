@@ -1,6 +1,7 @@
 """JSONata: what comes out is plain JSON or an error, and nothing that went in is changed."""
 
 import copy
+import dataclasses
 import json
 import random
 import re
@@ -204,3 +205,48 @@ def test_a_value_through_jsonata_is_the_same_json(value: JSON) -> None:
     through: Any = compile_expression("[$states.input]", "Output").evaluate(scope([value, 0]))
     assert through == [value, 0]
     assert plain_types(through)
+
+
+CHOICE = "$states.input.runtime = 'litert' ? 'one' : 'other'"
+
+
+@pytest.mark.parametrize("source", [CHOICE, '$states.input.runtime="litert"?"one":"other"'])
+@pytest.mark.parametrize(
+    "state_input",
+    [
+        {"runtime": "litert"},
+        {"runtime": "tensorflow"},
+        {"runtime": ""},
+        {"runtime": None},
+        {"runtime": 1},
+        {"runtime": True},
+        {"runtime": ["litert"]},
+        {"runtime": ["a", "b"]},
+        {"runtime": {}},
+        {},
+        [{"runtime": "litert"}],
+        [{"runtime": "litert"}, {"runtime": "x"}],
+        "text",
+    ],
+)
+def test_a_choice_walked_directly_gives_what_jsonata_gives(source: str, state_input: JSON) -> None:
+    walked = compile_expression(source, "field")
+    assert walked.choice == ("litert", "one", "other")
+    through_jsonata = dataclasses.replace(walked, path=None, choice=None)
+    assert walked.evaluate(scope(state_input)) == through_jsonata.evaluate(scope(state_input))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "$states.input.runtime = 'it\\'s' ? 'one' : 'other'",
+        "$states.input.a.in = 'x' ? 'one' : 'other'",
+        "$states.input.runtime = 'x' ? 'one' : $states.input.runtime",
+        "$states.input.a = 'x' ? 'one' : $states.input.b = 'y' ? 'two' : 'other'",
+    ],
+)
+def test_another_choice_is_left_to_jsonata(source: str) -> None:
+    try:
+        assert compile_expression(source, "field").choice is None
+    except ExpressionSyntaxError:
+        assert ".in" in source

@@ -24,6 +24,7 @@ MAX_RESULT_VALUES = 300_000
 
 # One invocation.
 VCPU_MB = 1769  # of memory make one vCPU (configuration-memory)
+MIN_MEMORY_MB, MAX_MEMORY_MB = 1024, 10_240  # what template.yaml lets PredictBatch have
 MAX_ENTRY_BYTES = (
     32 * 1024 * 1024
 )  # of the items file, so that an entry fits in memory (one longer line aside)

@@ -258,7 +258,7 @@ def _naming(uri: str) -> Iterator[None]:
 # within a Region; a request, its body with it, is at most tens of MB; and that and the retries before it, together
 # 90 s, end before PredictBatch's timeout of 120 s, so that a store which hangs is not taken for a poison item.
 _CLIENT: "ClientConfig" = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=60)}
-_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
+RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=30)}
 
 
 def _s3(bucket: str) -> S3Store:
@@ -267,7 +267,7 @@ def _s3(bucket: str) -> S3Store:
     # obstore reads this variable only where it is told nothing.
     if os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true":
         client["allow_http"] = True
-    return S3Store(bucket, client_options=client, retry_config=_RETRIES)
+    return S3Store(bucket, client_options=client, retry_config=RETRIES)
 
 
 # What S3 says of a range that begins where the object ends, as every range of an empty one does (API_GetObject).

@@ -10,13 +10,16 @@ Each rule is one regular expression that matches blank lines and then one whole 
 counts (`cutting`) and what `split_records` splits cannot differ.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import chain, islice, pairwise
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from fanwise.errors import ItemsChanged
-from fanwise.limits import MAX_ENTRY_BYTES, MAX_LINE_BYTES, RAW_KEPT_BYTES
+from fanwise.limits import MAX_ENTRY_BYTES, MAX_LINE_BYTES, MAX_REST_ENTRIES, RAW_KEPT_BYTES
 from fanwise.records import Entry
 
 LineKind = Literal["jsonl", "csv"]
@@ -147,6 +150,22 @@ def rest_of(entry: Entry, data: bytes, kind: LineKind, done: int) -> Entry:
         raise ValueError(f"{done} of the {entry.count} items of entry {entry.entry} leave no rest")
     (rest,) = _pieces(data, kind, entry, [done, entry.count])
     return rest
+
+
+def rest_in_invocations(
+    entry: Entry, data: bytes, kind: LineKind, done: int, *, item_s: float, invocation_s: float
+) -> tuple[Entry, ...]:
+    """What is left of an entry after `done` items, in as many entries as have work for an invocation each.
+
+    `item_s` is what an item took, `invocation_s` how long an invocation may work. One entry would be a chain: a
+    round for each invocation, where they could all run in one. Raises like `rest_of`.
+    """
+    rest = rest_of(entry, data, kind, done)
+    invocations = min(math.ceil(rest.count * item_s / invocation_s), rest.count, MAX_REST_ENTRIES)
+    if invocations <= 1:
+        return (rest,)
+    pieces = cut(data[rest.start - entry.start :], kind, rest, invocations)
+    return tuple(msgspec.structs.replace(piece, attempt=rest.attempt) for piece in pieces)
 
 
 def rest_with_first_alone(entry: Entry, data: bytes, kind: LineKind, done: int) -> tuple[Entry, ...]:

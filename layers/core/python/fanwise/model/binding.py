@@ -197,7 +197,10 @@ def _check_input(name: str, declared: InputContract, spec: TensorSpec) -> None:
         if not fits(shape, row) and not (declared.channels == 1 and fits(shape[:2], row)):
             raise refuse(says, "make them the same")
         if spec.dtype not in FLOATS and (spec.dtype != "uint8" or declared.scale is not None):
-            raise refuse(says, "images become uint8 (without scale) or floats")
+            remedy = "images become uint8 (without scale) or floats"
+            if spec.dtype == "int8":
+                remedy += "; convert the model with inference_input_type = tf.uint8"
+            raise refuse(says, remedy)
     elif isinstance(declared, TextInput):
         if spec.dtype != "string" or row not in TEXT_SHAPES:
             raise refuse("text", "text is one string an item, [?] or [?, 1]")

@@ -40,7 +40,7 @@ class ImageInput(_InputKeys, frozen=True, kw_only=True, tag="image", tag_field="
     channels: Literal[1, 3, 4] = 3
     resize: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     scale: tuple[float, float] | None = None
-    decode: Literal["exact"] = "exact"
+    decode: Literal["exact", "scaled"] = "exact"
 
 
 class NumberInput(_InputKeys, frozen=True, kw_only=True, tag="number", tag_field="kind"):
@@ -172,7 +172,7 @@ def _read_input(found: Any, where: str, place: str) -> InputContract:
     _object(value, where, place, ("kind", *_keys(kinds[value["kind"]])))
     _choices(value, "channels", (1, 3, 4), where, place)
     _choices(value, "resize", ("nearest", "bilinear", "bicubic", "lanczos"), where, place)
-    _choices(value, "decode", ("exact",), where, place)
+    _choices(value, "decode", ("exact", "scaled"), where, place)
     contract: InputContract = _convert(value, InputContract, where, place)
     if isinstance(contract, ImageInput):
         for side in ("height", "width"):

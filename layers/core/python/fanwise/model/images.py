@@ -1,7 +1,7 @@
-"""The bytes of an image → its pixels, as the model's contract asks for them ("decode": "exact").
+"""The bytes of an image → its pixels, as the model's contract asks for them.
 
-Exact means Pillow's pixels: what `Image.open(f).convert(mode).resize(size, filter)` gives, which is what most
-training code has seen. In particular, as there:
+`"decode": "exact"` means Pillow's pixels: what `Image.open(f).convert(mode).resize(size, filter)` gives, which is
+what most training code has seen. In particular, as there:
 
 - EXIF orientation is not applied (`tf.io.decode_image` and Keras' loaders do not either);
 - of an animation or a multi-page file, the first frame is taken;
@@ -11,6 +11,14 @@ training code has seen. In particular, as there:
 Two cases in which Pillow's conversion would not be what anybody wants: 16-bit grey is brought to 8 bits by its
 upper byte (as Pillow does for 16-bit colour; its own conversion of grey clips at 255), and 32-bit integer or
 floating-point pixels, whose range nobody knows, are refused.
+
+Pillow reads every header, and so decides what is an image. Where a JPEG has the model's size and colours already,
+simplejpeg decodes it, which gives the same pixels; what it does not decode without a complaint is Pillow's again.
+Measured, at 224x224: 0.31 ms, and 0.37 ms by Pillow. Where Pillow has to resize, its own decoder is as fast, since
+simplejpeg's pixels would have to be copied into an image first (320x320: 0.59 to 0.68 ms, and 0.52 ms by Pillow).
+
+`"decode": "scaled"` is Pillow's `draft` before that: a large JPEG is decoded at a half, quarter or eighth of its
+size (as the decoder's inverse transform can do it), the smallest that is not below the model's.
 """
 
 import io
@@ -19,6 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -39,6 +48,8 @@ RESIZE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# By Pillow's mode, simplejpeg's names of a JPEG's own colours and of those that it decodes to.
+_QUICK = {"L": ("Gray", "GRAY"), "RGB": ("YCbCr", "RGB")}
 
 # Pillow's own limit only warns, is laxer than ours, and is checked in the same place: before pixels are decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -56,10 +67,17 @@ def decode_image(data: bytes, contract: ImageInput) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(*image.size)
-            converted = _converted(image, MODES[contract.channels])
-        size = (contract.width, contract.height)
+            size, mode = (contract.width, contract.height), MODES[contract.channels]
+            if (image.format, image.size, image.mode) == ("JPEG", size, mode):
+                pixels = _quick_pixels(data, mode)
+                if pixels is not None:
+                    return pixels
+            scaled = image.draft(None, size) if contract.decode == "scaled" else None  # of JPEGs alone
+            converted = _converted(image, mode)
         if converted.size != size:
-            converted = converted.resize(size, RESIZE[contract.resize])
+            # The whole picture, where the last row or column of the smaller one is only in part of it.
+            box = None if scaled is None else scaled[1]
+            converted = converted.resize(size, RESIZE[contract.resize], box)
         return np.asarray(converted).reshape(contract.height, contract.width, contract.channels)
     except (ItemError, MemoryError):
         raise
@@ -96,6 +114,20 @@ def _check_pixels(width: int, height: int) -> None:
         )
 
 
+def _quick_pixels(data: bytes, mode: str) -> NDArray[np.uint8] | None:
+    """simplejpeg's pixels, which are Pillow's, of a JPEG in the usual colours; None where it has a complaint."""
+    if mode not in _QUICK:
+        return None
+    own, wanted = _QUICK[mode]
+    try:
+        if simplejpeg.decode_jpeg_header(data)[2] != own:
+            return None
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, wanted, strict=True)
+    except ValueError:  # of what is broken, or only unusual
+        return None
+    return pixels
+
+
 def _converted(image: Image.Image, mode: str) -> Image.Image:
     if image.mode in ("I", "F"):
         raise UndecodableImage(
@@ -107,7 +139,8 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
         image = Image.fromarray(upper.astype(np.uint8))
     elif image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # the colours are the same, and Pillow has no transparency to warn of
-    return image.convert(mode)  # decodes to the end, also where the mode is the same
+    image.load()  # decodes to the end; `convert` would copy where there is nothing to convert
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _unidentified(data: bytes) -> str:

@@ -4,7 +4,6 @@ Per item nothing escapes: whatever is wrong with one becomes its dead letter. Ne
 has and leaves the rest to the next round. An entry that is decided already is not predicted again.
 """
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,7 @@ from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable
 from fanwise.items.lines import (
     Record,
     bytes_to_read,
-    cut,
-    rest_of,
+    rest_in_invocations,
     rest_with_first_alone,
     split_records,
 )
@@ -162,7 +160,9 @@ def _predict_and_commit(
     elif gathered.items < entry.count:
         item_s = (time.monotonic() - working) / gathered.items
         invocation_s = time.monotonic() - request.started + max(_time_to_work_s(request), 0.0)
-        rest = _rest(entry, data, job, gathered.items, item_s, invocation_s)
+        rest = rest_in_invocations(
+            entry, data, job.items.kind, gathered.items, item_s=item_s, invocation_s=invocation_s
+        )
     predictions = gathered.predictions.write(storage, home)
     failures = gathered.failures.write(storage, home)
     after = storage.requests()
@@ -220,19 +220,3 @@ def _gather(
     if entry.count > 1 and entry.attempt >= limits.ALONE_ATTEMPT:
         return gathered, unread
     raise unread
-
-
-def _rest(
-    entry: Entry, data: bytes, job: Job, done: int, item_s: float, invocation_s: float
-) -> tuple[Entry, ...]:
-    """What is left after `done` items, in as many entries as have work for an invocation each.
-
-    `item_s` is what an item took, `invocation_s` how long an invocation may work. One entry would be a chain: a
-    round for each invocation, where they could all run in one.
-    """
-    rest = rest_of(entry, data, job.items.kind, done)
-    invocations = min(math.ceil(rest.count * item_s / invocation_s), rest.count, limits.MAX_REST_ENTRIES)
-    if invocations <= 1:
-        return (rest,)
-    pieces = cut(data[rest.start - entry.start :], job.items.kind, rest, invocations)
-    return tuple(msgspec.structs.replace(piece, attempt=rest.attempt) for piece in pieces)

@@ -6,7 +6,7 @@ cold and takes one entry after the other. What that comes to is exact; `fanwise 
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,7 @@ ACCOUNT_S_A_COMMIT = 0.00015
 GETS_OF_AN_INVOCATION, GETS_OF_A_START, PUTS_OF_AN_INVOCATION = 2, 6, 2
 GETS_OF_A_JOB, PUTS_OF_A_JOB = 12, 12
 PROMISED_EXECUTIONS = 20_000  # for a dollar
-LISTED_AT_ONCE = 1000  # objects a LIST tells of; the Map's files, predictions and failures are listed
+LISTED_AT_ONCE = 1000  # objects a LIST tells of: predictions; failures, replays and the Map's files are few
 ROW_BYTES = 500  # of a commit in the Map's files, which are read instead of the commits
 
 
@@ -56,8 +56,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 class Duration(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of a job, by what they go into; the parts are the total.
 
-    `start` is PlanJob and the probe. `compute` is all work, shared among the environments as if all were there
-    from the beginning; `ramp_up` what it takes longer because they are not; `tail` what is waited for the last.
+    `start` is PlanJob and the probe, whose environment stays. `compute` is all work, shared among the environments
+    as if all were there from the beginning; `ramp_up` what it takes longer because they are not; `tail` what is
+    waited for the last.
     """
 
     total: float
@@ -101,9 +102,9 @@ def estimate(
     start_ms = profile.start_ms(memory_mb)
     full_ms = work_ms(profile, work.batch_size, memory_mb, reads=work.reads)
     last_ms = work_ms(profile, work.items - (entries - 1) * work.batch_size, memory_mb, reads=work.reads)
-    waves = ramp(entries, work.max_concurrency, start_ms / 1000, full_ms / 1000)
-    environments = sum(waves)
     is_probed = entries > PROBE_ENTRIES
+    waves = ramp(entries, work.max_concurrency, start_ms / 1000, full_ms / 1000, warm=int(is_probed))
+    environments = sum(waves)
     probe_ms = start_ms + work_ms(profile, PROBE_ITEMS, memory_mb, reads=work.reads) if is_probed else 0.0
     plan_s = OTHERS_START_S + work.size_bytes / PLAN_BYTES_PER_S
     account_s = OTHERS_START_S + entries * ACCOUNT_S_A_COMMIT
@@ -114,13 +115,14 @@ def estimate(
         work_s=(full_ms if entries > 1 else last_ms) / 1000,
         before_s=plan_s + probe_ms / 1000,
         account_s=account_s,
+        warm=int(is_probed),
     )
     in_batches = Usage()
     if entries:
         in_batches = (
             _of_invocations(entries - 1, full_ms, memory_mb, runtime)
             + _of_invocations(1, last_ms, memory_mb, runtime)
-            + _of_starts(environments, start_ms, full_ms, memory_mb, runtime)
+            + _of_starts(environments - is_probed, start_ms, full_ms, memory_mb, runtime)
             + Usage(
                 gets=entries * GETS_OF_AN_INVOCATION
                 + work.items * work.reads
@@ -189,15 +191,18 @@ def usage_of_accounting(commits: int) -> Usage:
     """The requests to S3 that PlanJob, AggregateResults and the Map make for so many entries."""
     return Usage(
         gets=GETS_OF_A_JOB + math.ceil(commits * ROW_BYTES / STREAM_CHUNK_BYTES),
-        puts=PUTS_OF_A_JOB + 3 * math.ceil(commits / LISTED_AT_ONCE),
+        puts=PUTS_OF_A_JOB + math.ceil(commits / LISTED_AT_ONCE) + 3,
     )
 
 
-def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float) -> list[int]:
-    """How many environments come up each 10 s: no more than there is work for when they do."""
+def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float, *, warm: int = 0) -> list[int]:
+    """How many environments come up each 10 s: no more than there is work for when they do.
+
+    Of the first ones `warm` are there already: the probe's.
+    """
     waves: list[int] = []
     while sum(waves) < max_concurrency:
-        left = entries - _taken(waves, len(waves) * RAMP_S, start_s, work_s)
+        left = entries - _taken(_groups(waves, start_s, warm), len(waves) * RAMP_S, work_s)
         more = min(RAMP_ENVIRONMENTS, max_concurrency - sum(waves), left)
         if more <= 0:
             break
@@ -205,28 +210,45 @@ def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float) -> l
     return waves
 
 
-def last_end_s(entries: int, waves: list[int], start_s: float, work_s: float) -> float:
+def last_end_s(entries: int, waves: list[int], start_s: float, work_s: float, *, warm: int = 0) -> float:
     """When the last entry is finished, each taken by the environment that is free first."""
+    groups = _groups(waves, start_s, warm)
     early, late = 0.0, len(waves) * RAMP_S + start_s + (entries / sum(waves) + 2) * work_s
     while late - early > _SAME_TIME_S / 10:  # when the last one is taken
         middle = (early + late) / 2
-        if _taken(waves, middle, start_s, work_s) >= entries:
+        if _taken(groups, middle, work_s) >= entries:
             late = middle
         else:
             early = middle
     return max(
-        wave * RAMP_S + start_s + (_finished(late - wave * RAMP_S - start_s, work_s) + 1) * work_s
-        for wave in range(len(waves))
-        if wave * RAMP_S <= late + _SAME_TIME_S
+        group.ready_s + (_finished(late - group.ready_s, work_s) + 1) * work_s
+        for group in groups
+        if group.comes_s <= late + _SAME_TIME_S
     )
 
 
-def _taken(waves: list[int], at_s: float, start_s: float, work_s: float) -> int:
+class _Group(NamedTuple):
+    """Environments that come up, and are ready, together: seconds after the first."""
+
+    environments: int
+    comes_s: float
+    ready_s: float
+
+
+def _groups(waves: list[int], start_s: float, warm: int) -> list[_Group]:
+    groups = [_Group(count, wave * RAMP_S, wave * RAMP_S + start_s) for wave, count in enumerate(waves)]
+    if groups and warm:
+        groups[0] = groups[0]._replace(environments=groups[0].environments - warm)
+        groups.insert(0, _Group(warm, 0.0, 0.0))
+    return [group for group in groups if group.environments]
+
+
+def _taken(groups: list[_Group], at_s: float, work_s: float) -> int:
     """How many entries environments can have taken: one as they come up, and one whenever they finish one."""
     return sum(
-        count * (1 + _finished(at_s - wave * RAMP_S - start_s, work_s))
-        for wave, count in enumerate(waves)
-        if wave * RAMP_S <= at_s + _SAME_TIME_S
+        group.environments * (1 + _finished(at_s - group.ready_s, work_s))
+        for group in groups
+        if group.comes_s <= at_s + _SAME_TIME_S
     )
 
 
@@ -236,14 +258,23 @@ def _finished(for_s: float, work_s: float) -> int:
 
 
 def _duration(
-    work: Work, waves: list[int], *, start_s: float, work_s: float, before_s: float, account_s: float
+    work: Work,
+    waves: list[int],
+    *,
+    start_s: float,
+    work_s: float,
+    before_s: float,
+    account_s: float,
+    warm: int,
 ) -> Duration:
     ramp_up = compute = tail = 0.0
     if waves:
         environments = sum(waves)
         ramp_up = sum(count * wave * RAMP_S for wave, count in enumerate(waves)) / environments
         compute = work.entries * work_s / environments
-        tail = last_end_s(work.entries, waves, start_s, work_s) - start_s - ramp_up - compute
+        end_s = last_end_s(work.entries, waves, start_s, work_s, warm=warm)
+        start_s *= (environments - warm) / environments
+        tail = end_s - start_s - ramp_up - compute
     else:
         start_s = 0.0
     parts = {

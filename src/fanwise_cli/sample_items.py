@@ -1,0 +1,97 @@
+"""A person's own items (`--samples`) → mini-batches for `comparing`: rows as PredictBatch would make them.
+
+Items are files of this machine, and what they point at lies in the folder of theirs. Read in the process that
+prepares the bundle, which has the model.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fanwise.errors import BundleError, InputError, ItemError
+from fanwise.items.columns import check_columns
+from fanwise.items.folder import files_of_folder
+from fanwise.items.lines import Record, split_records
+from fanwise.items.parsing import parse_record
+from fanwise.limits import MAX_ENTRY_BYTES
+from fanwise.model.model import Model, Row
+from fanwise.model.runtime import Tensors
+from fanwise.planning.source import pin_items
+from fanwise.records import ItemsSource, Kind
+from fanwise.storage import FolderBackend, Storage
+from fanwise_cli.comparing import Samples
+
+MINI_BATCHES = 8  # of items, at most: more tell little more, and each is computed in every form of the model
+
+_BASE = "s3://samples/"
+
+
+def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
+    """The first items of a file or folder, and what to say where some of them are no use.
+
+    Raises `BundleError` where none is.
+    """
+    whole = given.resolve()  # what a symlink names lies in its own folder
+    folder = whole if whole.is_dir() else whole.parent
+    storage = Storage({"samples": FolderBackend(folder, writable=False)}, s3=False)
+    rows: list[Row] = []
+    wrong: list[str] = []
+    try:
+        source, records = _opened(storage, whole, model.kinds)
+        for index, record in enumerate(islice(records, MINI_BATCHES * model.mini_batch)):
+            try:
+                item = parse_record(record, index, source, model.kinds)
+                rows.append(model.encode(item.inputs, item.uri, storage.read, item.resolve))
+            except ItemError as error:
+                place = f"line {record.line}: " if given.is_file() else ""
+                wrong.append(place + _named(error, folder))
+    except InputError as error:
+        raise BundleError(_named(error, folder)) from error
+    if not rows:
+        raise BundleError(f"no item of {given} can be a sample: {wrong[0] if wrong else 'it has none'}")
+    samples = Samples(len(rows), list(_batches(rows, model.mini_batch)), given=True)
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return samples, [f"Left out of {given}: {wrong[0]}{more}."] if wrong else []
+
+
+def _opened(storage: Storage, items: Path, kinds: Mapping[str, Kind]) -> tuple[ItemsSource, Iterator[Record]]:
+    """The source of the items and its first records, as many as an entry may hold."""
+    if items.is_dir():
+        source = ItemsSource(uri=_BASE, kind="jsonl", size_bytes=0, etag="", base=_BASE, readable=(_BASE,))
+        return source, _records_of_folder(storage)
+    pinned = pin_items(storage, _BASE + items.name)
+    assert pinned.source is not None  # noqa: S101 - of a file there is one
+    source = msgspec.structs.replace(pinned.source, readable=(_BASE,))
+    if source.columns is not None:
+        check_columns(source.columns, source.uri, dict(kinds))
+    end = min(source.size_bytes, pinned.begin + MAX_ENTRY_BYTES)
+    data = storage.read(source.uri, pinned.begin, end, source.pin())
+    records = split_records(data, source.kind, start=pinned.begin, first_line=pinned.first_line)
+    # The last one may have been cut off.
+    return source, (record for record in records if record.end < end or end == source.size_bytes)
+
+
+def _records_of_folder(storage: Storage) -> Iterator[Record]:
+    for path, _ in files_of_folder(storage, _BASE):
+        text = msgspec.json.encode({"id": path, "uri": _BASE + path})
+        yield Record(0, len(text), 1, text)
+
+
+def _batches(rows: Sequence[Row], size: int) -> Iterator[Tensors]:
+    """Mini-batches of rows of the same shapes, the last ones filled up with their first row."""
+    alike: dict[tuple[tuple[int, ...], ...], list[Row]] = {}
+    for row in rows:
+        alike.setdefault(tuple(array.shape for array in row.values()), []).append(row)
+    for group in alike.values():
+        for begin in range(0, len(group), size):
+            batch = group[begin : begin + size]
+            batch += batch[:1] * (size - len(batch))
+            yield {name: np.stack([row[name] for row in batch]) for name in batch[0]}
+
+
+def _named(error: Exception, folder: Path) -> str:
+    """What is wrong, with the names that the files have on this machine."""
+    return str(error).replace(_BASE, f"{folder}/").rstrip(".")
