@@ -5,10 +5,8 @@ PredictBatch takes BATCH_S seconds, give or take a tenth (seeded): children end 
 """
 
 import asyncio
-import os
 import random
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -18,6 +16,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.measured import peak_memory_mb, pin_to_one_core
 from fanwise.records import Entry, Round
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.faults.plan import state_name
@@ -160,7 +159,7 @@ RUNNERS: dict[str, Runner] = {"virtual": run_virtual, "real": asyncio.run}
 
 def measure(clock: str, children: int, max_concurrency: int, batch_s: float) -> MapRunMeasure:
     """Run the job and measure it. Raises `BenchmarkError` unless every child succeeded."""
-    pinned = _pin_to_one_core()
+    pinned = pin_to_one_core()
     services = StubServices(children, max_concurrency, batch_s)
 
     async def job() -> Execution:
@@ -182,25 +181,11 @@ def measure(clock: str, children: int, max_concurrency: int, batch_s: float) -> 
         max_concurrency=max_concurrency,
         duration_s=round(duration_s, 3),
         processor_s=round(processor_s, 3),
-        peak_memory_mb=round(_peak_memory_mb(), 1),
+        peak_memory_mb=round(peak_memory_mb(), 1),
         most_in_flight=services.most_in_flight,
         mean_in_flight=round(services.in_flight_s / map_run_s, 1),
         pinned=pinned,
     )
-
-
-def _pin_to_one_core() -> bool:
-    """Whether this process now has one core; where that cannot be asked for, it has one thread that works."""
-    if not hasattr(os, "sched_setaffinity"):
-        return False
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    return True
-
-
-def _peak_memory_mb() -> float:
-    """Of this process; what had started it was smaller, or its own peak could show here."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024  # bytes there, KiB elsewhere
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import interpreter, mobilenet, runtime_hop, simulated
+from benchmarks import growth, interpreter, mobilenet, runtime_hop, simulated
 from benchmarks.errors import BenchmarkError
 from benchmarks.part import Part
 from benchmarks.results import Results
 from benchmarks.tables import Table
 
 PARTS: dict[str, Part[Any]] = {
-    part.name: part for part in (mobilenet.PART, interpreter.PART, runtime_hop.PART, simulated.PART)
+    part.name: part
+    for part in (mobilenet.PART, interpreter.PART, runtime_hop.PART, simulated.PART, growth.PART)
 }
 
 

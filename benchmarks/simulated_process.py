@@ -45,11 +45,12 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_mb: int
 
 
-def main(arguments: list[str]) -> None:
-    """Play it, and print."""
-    items, batch_size, max_concurrency, account_concurrency = map(int, arguments[:4])
-    profile = msgspec.structs.replace(MODEL, compute_ms={1: float(arguments[4])})
-    scenario = Scenario(
+def scenario_of(
+    items: int, batch_size: int, max_concurrency: int, account_concurrency: int, item_ms: float
+) -> Scenario:
+    """Such a job of the made-up model."""
+    profile = msgspec.structs.replace(MODEL, compute_ms={1: item_ms})
+    return Scenario(
         work=Work(
             items=items,
             batch_size=batch_size,
@@ -62,6 +63,12 @@ def main(arguments: list[str]) -> None:
         prices=prices_of(),
         account_concurrency=account_concurrency,
     )
+
+
+def main(arguments: list[str]) -> None:
+    """Play it, and print."""
+    items, batch_size, max_concurrency, account_concurrency = map(int, arguments[:4])
+    scenario = scenario_of(items, batch_size, max_concurrency, account_concurrency, float(arguments[4]))
     began = time.monotonic()
     told = simulate(scenario)
     played = Played(

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from benchmarks import runtime_hop_process
 from benchmarks.errors import BenchmarkError
+from benchmarks.growth import Growth, exponent
+from benchmarks.growth_data import write_decided_job, write_items
+from benchmarks.growth_process import Measure, Work
+from benchmarks.growth_process import measure as measure_growth
 from benchmarks.interpreter import Interpreter
 from benchmarks.interpreter_process import RUNNERS, MapRunMeasure, StubServices, shipped_machine
 from benchmarks.machine import kind_of, this_machine
@@ -445,3 +449,57 @@ def test_a_page_without_markers_is_not_guessed_at() -> None:
 def test_the_shipped_page_has_the_markers() -> None:
     page = Path(__file__).parent.parent / "docs/benchmarks.md"
     assert "section" in with_measured(page.read_text(), "section")
+
+
+# How time and memory grow
+
+
+def growth_measures(work: str, seconds: dict[int, float], memory_mb: float = 90.0) -> list[Measure]:
+    return [
+        Measure(
+            work=work,  # type: ignore[arg-type]
+            count=count,
+            duration_s=s,
+            processor_s=s,
+            peak_memory_mb=memory_mb,
+            pinned=True,
+        )
+        for count, s in seconds.items()
+    ]
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, 2.0])
+def test_the_exponent_is_that_of_the_largest_decades(slope: float) -> None:
+    points = [(10**power, 3.0 * 10 ** (power * slope)) for power in range(5, 8)]
+    assert exponent([(1000, 1e9), *points]) == pytest.approx(slope)
+
+
+def test_the_bars_of_growth_are_for_the_largest_size() -> None:
+    lines = growth_measures("jsonl", {10**5: 0.08, 10**6: 0.8, 10**7: 7.9})
+    commits = growth_measures("commits", {10**4: 0.4, 10**5: 61.0}, memory_mb=600.0)
+    (table,) = PARTS["growth"].tables(Growth(measures=(*lines, *commits)))
+    (of_lines, of_commits) = table.rows
+    assert (of_lines[1], of_lines[4]) == ("10,000,000", "1.00")
+    assert [of_lines[5], of_lines[8]] == ["< 8 s met", "≤ 256 MB met"]
+    assert [of_commits[5], of_commits[8]] == ["< 60 s NOT MET", "≤ 512 MB NOT MET"]
+    (quick,) = PARTS["growth"].tables(Growth(measures=tuple(lines[:2])))
+    assert [quick.rows[0][5], quick.rows[0][8]] == ["", ""]
+
+
+@pytest.mark.parametrize("work", ["jsonl", "csv", "folder", "commits", "commits alone", "simulated"])
+def test_what_grows_is_accounted_for(work: str, tmp_path: Path) -> None:
+    if work in ("jsonl", "csv"):
+        (tmp_path / "input").mkdir()
+        write_items("csv" if work == "csv" else "jsonl", 10_123, tmp_path / "input" / f"items.{work}")
+        count = 10_123
+    else:
+        count = 20
+    if work.startswith("commits"):
+        write_decided_job(count, tmp_path, told=work == "commits")
+    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    try:
+        measured = measure_growth(msgspec.convert(work, Work), count, tmp_path)
+    finally:
+        if affinity is not None:
+            os.sched_setaffinity(0, affinity)
+    assert (measured.work, measured.count) == (work, count)

@@ -133,7 +133,14 @@ def test_a_job_through_the_four_handlers(
     first, second, third = entries(folders, round_)
     for number, entry in enumerate((first, second)):
         answer = predict({"job_id": round_["job_id"], "entry": entry}, Context(f"request-{number}"))
-        assert answer == {"entry": entry["entry"], "predicted": 2, "dead_lettered": 0, "rest": 0}
+        commit = json.loads((home / f"commits/{entry['entry']}.json").read_bytes())
+        assert answer == {
+            "entry": entry["entry"],
+            "predicted": 2,
+            "dead_lettered": 0,
+            "rest": 0,
+            "commit": commit,
+        }
     cold, warm = (json.loads((home / f"commits/00000{n}.json").read_bytes())["invocation"] for n in (0, 1))
     assert (cold["request_id"], cold["cold"], warm["cold"]) == ("request-0", True, False)
     assert cold["init_ms"] > 0

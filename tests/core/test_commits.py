@@ -1,13 +1,16 @@
 """The ledger: decided once, whoever asks, and the walk adds up."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwise.commits import commit_key, decide, read_commit, walk
+from fanwise.commits import Walk, answer_of, commit_key, decide, read_commit, walk
 from fanwise.errors import FanwiseError
 from fanwise.records import Commit, Invocation
+from fanwise.storage import Storage
 from ledger import HOME, Ledger, cut_by_count
 
 
@@ -87,3 +90,63 @@ def test_commit_keys_are_part_of_the_contract() -> None:
     ledger.commit(ledger.entries[0])
     body = ledger.storage.read(HOME + "commits/000000.json")
     assert msgspec.json.decode(body)["predicted"] == 1
+
+
+def tell(
+    ledger: Ledger, commits: Sequence[Commit], name: str = "u/SUCCEEDED_0.json", after: bytes = b""
+) -> None:
+    """Write what the ResultWriter does of children that answered with these commits."""
+    rows = msgspec.json.Encoder().encode_lines([answer_of(commit) for commit in commits])
+    ledger.storage.write(f"{HOME}map-run/{name}", rows + after)
+
+
+def reads_of_walk(ledger: Ledger) -> tuple[Walk, int]:
+    """What the walk comes to, and how many objects it read."""
+    before = ledger.storage.requests().gets
+    return walk(ledger.storage, HOME), ledger.storage.requests().gets - before
+
+
+@given(st.lists(st.booleans(), max_size=12), st.booleans())
+def test_commits_that_children_told_of_are_not_read_and_the_others_are(told: list[bool], cut: bool) -> None:
+    ledger = Ledger([4] * (len(told) + 1))
+    undecided = ledger.entries.pop()
+    commits = [ledger.commit(entry) for entry in ledger.entries]
+    if (
+        cut and commits
+    ):  # the first one's invocation died, and what it left over was decided in the next round
+        ledger = Ledger([4] * (len(told) + 1))
+        rest = cut_by_count(ledger.entries[0], 4)
+        commits = [ledger.commit(ledger.entries[0], rest=rest, died="Runtime.ExitError")]
+        commits += [ledger.commit(entry) for entry in ledger.entries[1:-1]]
+        tell(ledger, [ledger.commit(entry) for entry in rest], "v/SUCCEEDED_0.json")
+    expected, _ = reads_of_walk(ledger)
+    spoken = [commit for commit, is_told in zip(commits, told, strict=True) if is_told]
+    half = len(spoken) // 2
+    tell(ledger, spoken[:half])
+    tell(ledger, spoken[half:], "u/SUCCEEDED_1.json")
+    found, reads = reads_of_walk(ledger)
+    assert found == expected
+    assert [entry.entry for entry in found.left] == [undecided.entry]
+    files = sum(1 for info in ledger.storage.list(HOME + "map-run/") if info.size_bytes)
+    assert (
+        reads == 1 + files + (len(told) - len(spoken)) + 1
+    )  # the plan, the files, the untold, the undecided
+
+
+@pytest.mark.parametrize("broken", [b"nonsense\n", b'{"entry": 7}\n[1]\n', b'{"commit": {"entry": 1}}\n'])
+def test_a_file_that_says_something_else_is_made_up_for_by_the_commits(broken: bytes) -> None:
+    ledger = Ledger([4, 4])
+    commits = [ledger.commit(entry) for entry in ledger.entries]
+    tell(ledger, commits[:1], after=broken)
+    ledger.storage.write(HOME + "map-run/u/FAILED_0.json", broken)
+    assert walk(ledger.storage, HOME).commits == commits
+
+
+def test_rows_are_read_across_the_borders_of_what_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger([3] * 20)
+    commits = [ledger.commit(entry) for entry in ledger.entries]
+    tell(ledger, commits)
+    monkeypatch.setattr(Storage.stream, "__defaults__", (100, 0))  # bytes; a row has some 400
+    found, reads = reads_of_walk(ledger)
+    assert found.commits == commits
+    assert reads > 20

@@ -41,6 +41,7 @@ def handled(cloud: JobCloud, job_id: str, entry: Entry, failure: dict[str, str] 
         "predicted": commit.predicted,
         "dead_lettered": commit.dead_lettered,
         "rest": left,
+        "commit": msgspec.json.decode(msgspec.json.encode(commit)),
     }
     assert commit.predicted + commit.dead_lettered + left == entry.count
     return commit

@@ -70,10 +70,17 @@ class Planned:
         return sorted(key for key in keys if key.startswith(("commits", "predictions", "failures")))
 
 
+def counts(answer: dict[str, Any]) -> dict[str, Any]:
+    """What an answer says beside the commit."""
+    return {name: value for name, value in answer.items() if name != "commit"}
+
+
 def test_an_entry_is_read_predicted_written_and_committed(cloud: JobCloud) -> None:
     job = Planned(cloud, ["", "NotFound", "", "PredictionFailed"])
-    assert job.predict() == {"entry": "000000", "predicted": 2, "dead_lettered": 2, "rest": 0}
+    answer = job.predict()
+    assert counts(answer) == {"entry": "000000", "predicted": 2, "dead_lettered": 2, "rest": 0}
     commit = job.commit()
+    assert msgspec.convert(answer["commit"], Commit) == commit
     assert commit.failures_by_error == {"NotFound": 1, "PredictionFailed": 1}
     assert cloud.storage.read(job.home + str(commit.predictions and commit.predictions.key)) == (
         b'{"index":0,"id":"n0","prediction":{"y":1.0}}\n{"index":2,"id":"n2","prediction":{"y":5.0}}\n'
@@ -169,7 +176,7 @@ def test_a_rivals_commit_wins(cloud: JobCloud) -> None:
         decide(cloud.storage, job.home, rival)
 
     cloud.model._on_predict = commit_meanwhile
-    assert job.predict() == {"entry": "000000", "predicted": 0, "dead_lettered": 5, "rest": 0}
+    assert counts(job.predict()) == {"entry": "000000", "predicted": 0, "dead_lettered": 5, "rest": 0}
     assert job.commit() == rival
 
 
@@ -210,7 +217,7 @@ def test_requests_and_times_are_those_of_this_invocation(cloud: JobCloud) -> Non
 def test_a_part_grows_no_larger_than_it_may(cloud: JobCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanwise.prediction.parts.MAX_PART_BYTES", 100)
     job = Planned(cloud, [""] * 20)
-    assert job.predict() == {"entry": "000000", "predicted": 3, "dead_lettered": 0, "rest": 17}
+    assert counts(job.predict()) == {"entry": "000000", "predicted": 3, "dead_lettered": 0, "rest": 17}
     (rest,) = job.commit().rest
     assert (rest.entry, rest.first, rest.count, rest.attempt) == ("000000.0", 3, 17, 2)
     assert cloud.model.encoding == 0
@@ -241,7 +248,7 @@ def test_a_slow_entry_leaves_as_many_entries_as_have_work_for_an_invocation(
 
 def test_what_the_store_broke_off_is_left_with_the_item_it_broke_at_alone(cloud: JobCloud) -> None:
     job = Planned(cloud, [*[""] * 7, "StoreUnavailable", *[""] * 12])
-    assert job.predict() == {"entry": "000000", "predicted": 7, "dead_lettered": 0, "rest": 13}
+    assert counts(job.predict()) == {"entry": "000000", "predicted": 7, "dead_lettered": 0, "rest": 13}
     alone, others = job.commit().rest
     assert [(rest.entry, rest.first, rest.count, rest.attempt) for rest in (alone, others)] == [
         ("000000.0", 7, 1, 2),
@@ -251,7 +258,7 @@ def test_what_the_store_broke_off_is_left_with_the_item_it_broke_at_alone(cloud:
     with pytest.raises(StoreUnavailable):  # its second attempt
         job.predict(alone)
     third = msgspec.structs.replace(alone, attempt=3)
-    assert job.predict(third) == {"entry": "000000.0", "predicted": 0, "dead_lettered": 1, "rest": 0}
+    assert counts(job.predict(third)) == {"entry": "000000.0", "predicted": 0, "dead_lettered": 1, "rest": 0}
     (row,) = job.lines(job.commit(third), "failures")
     assert row["failure"] == {
         "error": "UnreadableObject",
@@ -267,7 +274,7 @@ def test_a_first_item_that_is_not_to_be_had_is_set_apart_when_it_is_tried_again(
     with pytest.raises(StoreUnavailable):
         job.predict()
     again = msgspec.structs.replace(job.entries[0], attempt=2)
-    assert job.predict(again) == {"entry": "000000", "predicted": 0, "dead_lettered": 0, "rest": 6}
+    assert counts(job.predict(again)) == {"entry": "000000", "predicted": 0, "dead_lettered": 0, "rest": 6}
     assert [(rest.first, rest.count) for rest in job.commit().rest] == [(0, 1), (1, 5)]
 
 
@@ -314,7 +321,7 @@ def test_a_load_that_leaves_no_time_keeps_the_environment_alive(cloud: JobCloud)
 def test_a_line_over_the_limit_is_a_dead_letter_among_its_neighbours(cloud: JobCloud) -> None:
     long = b'{"inputs": {"x": 1}, "pad": "' + b"." * limits.MAX_LINE_BYTES + b'"}'
     job = Planned(cloud, [], raw=b'{"inputs": {"x": 0}}\n' + long + b'\n{"inputs": {"x": 2}}')
-    assert job.predict() == {"entry": "000000", "predicted": 2, "dead_lettered": 1, "rest": 0}
+    assert counts(job.predict()) == {"entry": "000000", "predicted": 2, "dead_lettered": 1, "rest": 0}
     (row,) = job.lines(job.commit(), "failures")
     assert (row["index"], row["failure"]["error"], row["failure"]["line"]) == (1, "LineTooLong", 2)
     assert len(row["raw"]) == limits.RAW_KEPT_BYTES

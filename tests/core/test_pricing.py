@@ -1,5 +1,6 @@
 """Prices against numbers reckoned by hand from the pricing pages."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -7,9 +8,11 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from fanwise.pricing import (
+    ARCHITECTURES,
     FREE_STORAGE_MB,
     STORAGE_MB,
     Cost,
+    RegionPrices,
     Usage,
     billed_ms,
     price,
@@ -120,11 +123,44 @@ def test_a_region_without_prices_says_whose_stand_in() -> None:
     assert prices.label == "us-east-1 x86_64 2026-08 (for mars-north-1, which has no prices here)"
 
 
-def test_every_price_has_a_source_and_both_architectures() -> None:
+def test_children_that_stand_in_are_told_of() -> None:
+    assert prices_of("eu-central-1").label == "eu-central-1 x86_64 2025-10 (children at us-east-1's prices)"
+    assert prices_of("sa-east-1").usd.lambda_storage_usd_per_gb_s == 0.0000000586
+
+
+FIGURES = [name for name in RegionPrices.__struct_fields__ if "usd" in name]
+
+
+def figures(prices: RegionPrices) -> dict[str, float]:
+    """Every price of a Region, one for each architecture."""
+    found: dict[str, float] = {}
+    for name in FIGURES:
+        value = getattr(prices, name)
+        found |= {f"{name} {k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
+@pytest.mark.parametrize("region", sorted(price_list().regions))
+def test_the_prices_of_a_region_are_whole_sourced_and_plausible(region: str) -> None:
     known = price_list()
-    assert all(source.startswith("https://aws.amazon.com/") for source in known.sources)
-    for region in known.regions.values():
-        assert set(region.lambda_usd_per_gb_s) == {"x86_64", "arm64"}
+    prices, reference = known.regions[region], known.regions["us-east-1"]
+    assert set(prices.lambda_usd_per_gb_s) == set(ARCHITECTURES)
+    assert re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", prices.checked)
+    assert prices.sources
+    assert set(prices.sources) <= set(known.sources)
+    assert set(prices.stand_in) <= set(FIGURES)
+    for name in prices.stand_in:
+        assert getattr(prices, name) == getattr(reference, name)
+    for name, usd in figures(prices).items():
+        assert 0.5 <= usd / figures(reference)[name] <= 2, name
+
+
+def test_sources_say_where_and_are_used() -> None:
+    known = price_list()
+    used = {name for prices in known.regions.values() for name in prices.sources}
+    assert used == set(known.sources)
+    assert all("https://" in source for source in known.sources.values())
+    assert known.regions["us-east-1"].stand_in == ()
 
 
 def test_storage_is_that_of_the_template() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwise.records import Entry, Round
+from fanwise.commits import answer_of
+from fanwise.records import Commit, Entry, Round
 from fanwise_local.states.payloads import JSON
 from jobs import RESULTS, JobCloud
 from sfn_local.cases import CHILD_INPUT, CHILDREN, STOPPED
@@ -88,12 +89,15 @@ class TestReading:
         assert (answer.returned, answer.thrown) == (None, None)
 
 
+FREE = ("failures", "commit")
+
+
 def names(value: JSON, prefix: str = "") -> set[str]:
-    """The names in a value, dotted; what errors there were is free."""
+    """The names in a value, dotted; what errors there were is free, and what an entry has come to."""
     if not isinstance(value, dict):
         return set()
     found = {f"{prefix}{name}" for name in value}
-    return found.union(*(names(v, f"{prefix}{n}.") for n, v in value.items() if n != "failures"))
+    return found.union(*(names(v, f"{prefix}{n}.") for n, v in value.items() if n not in FREE))
 
 
 def payloads(*states: str) -> Iterator[JSON]:
@@ -168,6 +172,9 @@ class TestAnswers:
             found = list(payloads(state))
             assert found
             assert [names(payload) for payload in found] == [names(answer)] * len(found)
+            for payload in found:
+                if "commit" in payload:
+                    assert answer_of(msgspec.convert(payload["commit"], Commit)) == payload
 
     def test_entries(self) -> None:
         for child in CHILDREN:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fanwise.aggregation import aggregate_results
-from fanwise.commits import decide, read_commit
+from fanwise.commits import answer_of, decide, read_commit
 from fanwise.failures import handle_failure
 from fanwise.items.lines import bytes_to_read, rest_in_invocations
 from fanwise.limits import AFTER_LOAD_S, DEADLINE_RESERVE_S
@@ -84,15 +84,14 @@ class Handlers:
         )
 
     async def _aggregate_results(self, event: dict[str, Any], cold: bool) -> JSON:
-        read, lists = self._results.commits_read, self._results.lists
+        read, lists = self._results.ledger_reads, self._results.lists
         answer = aggregate_results(
             event, self._storage, results_bucket=RESULTS, memory_mb=self._scenario.size.memory_mb
         )
         self.summary = answer.get("summary")
-        commits = self._results.commits_read - read
-        self._counts.gets += commits
+        self._counts.gets += self._results.ledger_reads - read
         self._counts.puts += self._results.lists - lists
-        work_s = OTHERS_START_S * cold + commits * ACCOUNT_S_A_COMMIT
+        work_s = OTHERS_START_S * cold + self._results.commits * ACCOUNT_S_A_COMMIT
         await asyncio.sleep(work_s * self._chance.jitter())
         return answer
 
@@ -147,12 +146,7 @@ class Handlers:
         commit = read_commit(self._storage, HOME, asked["entry"])
         if commit is None:
             commit = await self._predict_and_commit(Entry(**asked), load_s, cold)
-        return {
-            "entry": commit.entry,
-            "predicted": commit.predicted,
-            "dead_lettered": commit.dead_lettered,
-            "rest": sum(rest.count for rest in commit.rest),
-        }
+        return answer_of(commit)
 
     async def _predict_and_commit(self, entry: Entry, load_s: float, cold: bool) -> Commit:
         timeout_s, durations = self._scenario.size.timeout_s, self._durations

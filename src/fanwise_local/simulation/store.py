@@ -20,14 +20,15 @@ class Objects:
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
-        self.commits_read = 0
+        self.commits = 0
+        self.ledger_reads = 0  # of commits, by themselves or in the Map's files
         self.lists = 0  # requests, of 1,000 objects at most
 
     def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
         return ObjectInfo(key, len(self._found(key)), "simulated")
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
-        self.commits_read += "/commits/" in key
+        self.ledger_reads += "/commits/" in key or "/SUCCEEDED_" in key
         data = self._found(key)[start:end]
         return Body(data, len(data))
 
@@ -35,7 +36,9 @@ class Objects:
         self._objects[key] = body
 
     def create(self, key: str, body: bytes) -> bool:
-        return self._objects.setdefault(key, body) is body
+        is_new = self._objects.setdefault(key, body) is body
+        self.commits += is_new and "/commits/" in key
+        return is_new
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         found = sorted(key for key in self._objects if key.startswith(prefix))

@@ -73,16 +73,16 @@ def test_a_thousand_batches_at_once() -> None:
         (0, 1.998, 2.7, 0.002)  # one is the probe's, and warm
     )
     assert duration.start == pytest.approx(1.0 + 2.0 + 0.2)  # PlanJob; the probe's one mini-batch
-    assert duration.total == pytest.approx(3.2 + 4.7 + 1.6)
+    assert duration.total == pytest.approx(3.2 + 4.7 + 1.15)
     work_gb_s = (1000 * 2.7 + 999 * 2.0 + 2.2) * VCPU_MB / 1024
-    assert reckoned.billed_gb_s == pytest.approx(work_gb_s + (1.0 + 1.6) * 1769 / 1024, abs=0.01)
+    assert reckoned.billed_gb_s == pytest.approx(work_gb_s + (1.0 + 1.15) * 1769 / 1024, abs=0.01)
     cost = reckoned.cost_usd
     assert cost["parts"]["lambda_compute"] == pytest.approx(reckoned.billed_gb_s * 0.0000166667, abs=2e-6)
     assert cost["parts"]["lambda_requests"] == pytest.approx(1003 * 0.0000002, abs=1e-6)
     assert cost["parts"]["transitions"] == pytest.approx(14 * 0.000025, abs=1e-6)
     assert cost["parts"]["children"] == pytest.approx(1000 * 1e-6 + 4698 * 0.0625 * 0.00001667, abs=1e-6)
-    assert cost["parts"]["s3_puts"] == pytest.approx((2000 + 12 + 3) * 0.000005, abs=1e-6)
-    assert cost["parts"]["s3_gets"] == pytest.approx((2000 + 6000 + 12 + 1000) * 0.0000004, abs=1e-6)
+    assert cost["parts"]["s3_puts"] == pytest.approx((2000 + 12 + 4) * 0.000005, abs=1e-6)
+    assert cost["parts"]["s3_gets"] == pytest.approx((2000 + 6000 + 12 + 1) * 0.0000004, abs=1e-6)
 
 
 def test_two_waves_of_environments() -> None:

@@ -4,24 +4,42 @@ An entry is decided by whoever creates its commit first; everyone else reads tha
 commit leaves over (`rest`) is entries of their own, so the commits make a tree below each planned entry, and its
 leaves without a commit are what is left to do. Coverage holds by construction: the counts of a commit add up to
 its entry's, so those of the walk add up to the plan's (docs/adr/0004-rounds-and-commits.md).
+
+Who decides an entry also answers with its commit, and a Map Run's answers are in the ResultWriter's files: a
+hundred thousand commits in one object. A commit is read by itself where they lack it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import msgspec
 
-from fanwise.errors import FanwiseError
+from fanwise.errors import FanwiseError, ItemsChanged
 from fanwise.records import Commit, Entry, Job
-from fanwise.storage import Storage
+from fanwise.storage import Location, Storage
 
+MAP_RUNS = (
+    "map-run/"  # what the ResultWriter writes, below the job's home (statemachine/batch_inference.asl.json)
+)
 READERS = 32  # commits read at once: small objects, so it is the latency that counts
-_AT_ONCE = 4096
+_MOST_IN_A_ROW = 64  # commits that a reader reads one after the other: each task costs as much as a read
+_TASKS_A_READER = 4
 
 _encoder = msgspec.json.Encoder()
 _commit_decoder = msgspec.json.Decoder(Commit)
 _entry_decoder = msgspec.json.Decoder(Entry)
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What a child gave, as far as it is read here."""
+
+    commit: Commit | None = None
+
+
+_answer_decoder = msgspec.json.Decoder(_Answer)
 
 
 def commit_key(entry: str) -> str:
@@ -60,6 +78,21 @@ def read_commit(storage: Storage, home: str, entry: str) -> Commit | None:
         return None
 
 
+def answer_of(commit: Commit) -> dict[str, Any]:
+    """What the child of an entry answers with: counts, and the commit, for AggregateResults.
+
+    With as many entries as an invocation leaves over (`limits.MAX_REST_ENTRIES`) some 10 kB, of 256 KiB that a
+    state may give.
+    """
+    return {
+        "entry": commit.entry,
+        "predicted": commit.predicted,
+        "dead_lettered": commit.dead_lettered,
+        "rest": sum(rest.count for rest in commit.rest),
+        "commit": msgspec.json.decode(_encoder.encode(commit)),
+    }
+
+
 def write_work(storage: Storage, home: str, round_: int, entries: Sequence[Entry]) -> str:
     """Write a round's entries and answer with the key below the job's home."""
     storage.write(home + work_key(round_), _encoder.encode_lines(entries))
@@ -91,12 +124,13 @@ def walk(storage: Storage, home: str) -> Walk:
     Raises `FanwiseError` where a commit's counts do not add up to its entry's, or its rests are not parts of it:
     something else wrote there.
     """
+    told = _told(storage, home)
     level = read_work(storage, home, 0)
     planned, commits, left = len(level), [], []
     with ThreadPoolExecutor(READERS) as readers:
         while level:
             below: list[Entry] = []
-            for entry, commit in _read_level(readers, storage, home, level):
+            for entry, commit in _commits_of(level, told, readers, storage, home):
                 if commit is None:
                     left.append(entry)
                     continue
@@ -107,13 +141,41 @@ def walk(storage: Storage, home: str) -> Walk:
     return Walk(planned, commits, left)
 
 
-def _read_level(
-    readers: ThreadPoolExecutor, storage: Storage, home: str, level: Sequence[Entry]
+def _told(storage: Storage, home: str) -> dict[str, Commit]:
+    """The commits that the Map Runs' children answered with, by entry, as far as the files can be read."""
+    bucket = Location.parse(home).bucket
+    told: dict[str, Commit] = {}
+    for info in storage.list(home + MAP_RUNS):
+        if not info.key.rpartition("/")[2].startswith("SUCCEEDED"):
+            continue
+        begun = b""
+        try:
+            for chunk in storage.stream(f"s3://{bucket}/{info.key}", info):
+                lines, _, begun = (begun + chunk).rpartition(b"\n")
+                for answer in _answer_decoder.decode_lines(lines):
+                    if answer.commit is not None:
+                        told[answer.commit.entry] = answer.commit
+        except (msgspec.DecodeError, FileNotFoundError, ItemsChanged):
+            continue  # it only spares requests; the commits are what counts
+    return told
+
+
+def _commits_of(
+    level: Sequence[Entry],
+    told: Mapping[str, Commit],
+    readers: ThreadPoolExecutor,
+    storage: Storage,
+    home: str,
 ) -> Iterator[tuple[Entry, Commit | None]]:
-    for start in range(0, len(level), _AT_ONCE):
-        entries = level[start : start + _AT_ONCE]
-        commits: Iterable[Commit | None] = readers.map(lambda e: read_commit(storage, home, e.entry), entries)
-        yield from zip(entries, commits, strict=True)
+    """The entries, each with its commit, read where nobody has told of it."""
+    untold = [entry for entry in level if entry.entry not in told]
+    in_a_row = min(_MOST_IN_A_ROW, max(1, len(untold) // (READERS * _TASKS_A_READER)))
+    rows = [untold[start : start + in_a_row] for start in range(0, len(untold), in_a_row)]
+    read = chain.from_iterable(
+        readers.map(lambda row: [read_commit(storage, home, entry.entry) for entry in row], rows)
+    )
+    for entry in level:
+        yield entry, told[entry.entry] if entry.entry in told else next(read)
 
 
 def _check(entry: Entry, commit: Commit) -> None:

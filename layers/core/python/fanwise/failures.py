@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fanwise import limits
-from fanwise.commits import decide, read_commit, read_job, unheard
+from fanwise.commits import answer_of, decide, read_commit, read_job, unheard
 from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
@@ -64,12 +64,7 @@ def handle_failure(
             invocation = msgspec.structs.replace(invocation, others_gb_s=meter.gb_s())
             made = msgspec.structs.replace(made, invocation=invocation)
         commit = decide(storage, home, made, committed)
-    return {
-        "entry": entry.entry,
-        "predicted": commit.predicted,
-        "dead_lettered": commit.dead_lettered,
-        "rest": sum(rest.count for rest in commit.rest),
-    }
+    return answer_of(commit)
 
 
 def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invocation: Invocation) -> Commit:

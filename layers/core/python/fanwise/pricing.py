@@ -36,8 +36,15 @@ TRANSITIONS_OF_A_ROUND = 3  # AnyWork, PredictItems, AggregateResults
 
 
 class RegionPrices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """US dollars in a Region. Storage is that of /tmp beyond the first 512 MB."""
+    """US dollars in a Region. Storage is that of /tmp beyond the first 512 MB.
 
+    `checked` is the month in which the oldest of `sources` was true, which PriceList describes. Of the prices in
+    `stand_in` none has been read for this Region: they are those of us-east-1.
+    """
+
+    checked: str
+    sources: tuple[str, ...]
+    stand_in: tuple[str, ...] = ()
     lambda_usd_per_gb_s: dict[Architecture, float]
     lambda_usd_per_request: float
     lambda_storage_usd_per_gb_s: float
@@ -49,10 +56,9 @@ class RegionPrices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """prices.json. `checked` is the month in which the pages at `sources` were read."""
+    """prices.json. `sources` say where and when prices were read, by the names that Regions give."""
 
-    checked: str
-    sources: tuple[str, ...]
+    sources: dict[str, str]
     regions: dict[str, RegionPrices]
 
 
@@ -63,14 +69,15 @@ class Prices:
     region: str
     of_region: str
     architecture: Architecture
-    checked: str
     usd: RegionPrices
 
     @property
     def label(self) -> str:
-        """What they are, in short: `us-east-1 x86_64 2026-08`, and which Region they stand in for."""
-        instead = "" if self.region == self.of_region else f" (for {self.region}, which has no prices here)"
-        return f"{self.of_region} {self.architecture} {self.checked}{instead}"
+        """What they are, in short: `us-east-1 x86_64 2026-08`, and which of them stand in for others."""
+        note = f" (children at {DEFAULT_REGION}'s prices)" if self.usd.stand_in else ""
+        if self.region != self.of_region:
+            note = f" (for {self.region}, which has no prices here)"
+        return f"{self.of_region} {self.architecture} {self.usd.checked}{note}"
 
     @property
     def lambda_usd_per_gb_s(self) -> float:
@@ -90,7 +97,7 @@ def prices_of(region: str | None = None, architecture: Architecture = DEFAULT_AR
     known = price_list()
     asked = region or DEFAULT_REGION
     of_region = asked if asked in known.regions else DEFAULT_REGION
-    return Prices(asked, of_region, architecture, known.checked, known.regions[of_region])
+    return Prices(asked, of_region, architecture, known.regions[of_region])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from fanwise import limits
-from fanwise.commits import decide, read_commit, unheard
+from fanwise.commits import answer_of, decide, read_commit, unheard
 from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable, UnreadableObject
 from fanwise.items.lines import (
     Record,
@@ -67,7 +67,7 @@ class Environment:
 
 
 def predict_batch(event: Mapping[str, Any], environment: Environment, request: Request) -> dict[str, Any]:
-    """Do what the event asks and answer with counts, small enough for 10,000 children.
+    """Do what the event asks; of an entry, answer as `commits.answer_of` has it.
 
     Raises `ModelError` (stops the job), `StoreUnavailable` (worth another attempt), `ItemsChanged`.
     """
@@ -85,12 +85,7 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
     commit = read_commit(environment.storage, home, asked.entry.entry)
     if commit is None:
         commit = _predict_and_commit(asked.entry, job, home, environment, request, before)
-    return {
-        "entry": commit.entry,
-        "predicted": commit.predicted,
-        "dead_lettered": commit.dead_lettered,
-        "rest": sum(rest.count for rest in commit.rest),
-    }
+    return answer_of(commit)
 
 
 def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fanwise.model.profile import RuntimeProfile
 from fanwise.pricing import STORAGE_MB, Prices, Usage, child_gb_s, gb_s, price, storage_gb_s, transitions_of
 from fanwise.reckoning.batching import FunctionSize, reads_of, work_ms
 from fanwise.records import Job, Runtime
+from fanwise.storage import STREAM_CHUNK_BYTES
 
 RAMP_ENVIRONMENTS, RAMP_S = 1000, 10.0
 _SAME_TIME_S = 1e-6  # less than this apart is at once: sums of floats
@@ -24,14 +25,17 @@ _SAME_TIME_S = 1e-6  # less than this apart is at once: sums of floats
 OTHERS_MEMORY_MB = 1769
 OTHERS_START_S = 1.0
 PLAN_BYTES_PER_S = 100e6
-ACCOUNT_S_A_COMMIT = 0.0006
+# Measured on one core of a laptop (benchmarks/growth.py): 0.00005 s to read a commit's row and count it. The rest
+# is assumed: 0.1 s for each LIST of a thousand parts, one after the other.
+ACCOUNT_S_A_COMMIT = 0.00015
 
 # Requests to S3, as the stages make them: the commit that may be there, and the items; the plan and the model's
 # files for a new environment; predictions and commit.
 GETS_OF_AN_INVOCATION, GETS_OF_A_START, PUTS_OF_AN_INVOCATION = 2, 6, 2
 GETS_OF_A_JOB, PUTS_OF_A_JOB = 12, 12
 PROMISED_EXECUTIONS = 20_000  # for a dollar
-LISTED_AT_ONCE = 1000  # objects a LIST tells of: predictions; failures and replays are few
+LISTED_AT_ONCE = 1000  # objects a LIST tells of: predictions; failures, replays and the Map's files are few
+ROW_BYTES = 500  # of a commit in the Map's files, which are read instead of the commits
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,7 +189,10 @@ class Reckoner:
 
 def usage_of_accounting(commits: int) -> Usage:
     """The requests to S3 that PlanJob, AggregateResults and the Map make for so many entries."""
-    return Usage(gets=GETS_OF_A_JOB + commits, puts=PUTS_OF_A_JOB + math.ceil(commits / LISTED_AT_ONCE) + 2)
+    return Usage(
+        gets=GETS_OF_A_JOB + math.ceil(commits * ROW_BYTES / STREAM_CHUNK_BYTES),
+        puts=PUTS_OF_A_JOB + math.ceil(commits / LISTED_AT_ONCE) + 3,
+    )
 
 
 def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float, *, warm: int = 0) -> list[int]:
