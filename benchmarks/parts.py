@@ -4,13 +4,15 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import interpreter, mobilenet
+from benchmarks import interpreter
 from benchmarks.errors import BenchmarkError
+from benchmarks.jpegs.part import PART as JPEGS
 from benchmarks.part import Part
 from benchmarks.results import Results
+from benchmarks.rows.part import PART as ROWS
 from benchmarks.tables import Table
 
-PARTS: dict[str, Part[Any]] = {part.name: part for part in (mobilenet.PART, interpreter.PART)}
+PARTS: dict[str, Part[Any]] = {part.name: part for part in (JPEGS, ROWS, interpreter.PART)}
 
 
 def kept_parts(results: Results) -> list[tuple[Part[Any], Any]]:
