@@ -105,6 +105,13 @@ def test_the_command_knows_boto3_only_where_a_stack_is_worked_with() -> None:
             assert not {name.split(".")[0] for name in imported_by(path)} & {"boto3", "botocore"}, path
 
 
+def test_the_command_knows_matplotlib_only_where_pictures_are_drawn() -> None:
+    for path in Path(fanwise_cli.__file__).parent.rglob("*.py"):
+        if path.name != "pictures.py":
+            imported = {name.split(".")[0] for name in imported_by(path)}
+            assert not imported & {"matplotlib", "cycler"}, path
+
+
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
@@ -117,9 +124,12 @@ def test_the_command_knows_boto3_only_where_a_stack_is_worked_with() -> None:
         ),
         ("fanwise.model.litert_runtime", ["tensorflow", "keras", "PIL", "boto3", "multiprocessing"]),
         ("fanwise.telemetry", ["boto3", "botocore.session", "aws_xray_sdk", "tensorflow", "numpy"]),
-        ("fanwise_cli.main", ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "botocore", "numpy"]),
+        (
+            "fanwise_cli.main",
+            ["tensorflow", "ai_edge_litert", "keras", "PIL", "boto3", "botocore", "numpy", "matplotlib"],
+        ),
         ("fanwise_cli.stack.submit", ["tensorflow", "keras", "PIL", "boto3", "botocore"]),
-        ("fanwise_cli.run", ["fanwise_local.faults", "moto", "boto3"]),  # without a fault plan
+        ("fanwise_cli.run", ["fanwise_local.faults", "moto", "boto3", "matplotlib"]),  # without a fault plan
         ("fanwise_cli.up", ["moto", "boto3", "tensorflow"]),
         ("fanwise_local.doors.endpoint", ["moto", "boto3", "flask"]),  # before one is opened
         ("fanwise_local.bootstrap", ["fanwise_local.faults", "aiohttp"]),
