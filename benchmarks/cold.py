@@ -1,11 +1,12 @@
 """The part `cold`: from nothing to the first predictions, each time in a fresh process.
 
-fanwise: a new execution environment of PredictBatch, with an empty /tmp, over the Runtime API, until its first batch
-is answered (`cold_environment`). Naive TensorFlow: a script that imports, loads and predicts (`cold_tensorflow`).
-All predict the same eight JPEGs.
+fanwise: a new execution environment of PredictBatch, with an empty /tmp, over the Runtime API, until its first
+batch is answered (`cold_environment`). Naive TensorFlow: a script that imports, loads and predicts
+(`cold_tensorflow`). All predict the same eight JPEGs.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from statistics import median
 
 import msgspec
@@ -24,7 +25,7 @@ FUNCTIONS = {"litert": "PredictBatchLiteRTFunction", "tensorflow": "PredictBatch
 
 
 class Cold(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds to the first predictions by name, repetition by repetition; `init_s` are those before the handler."""
+    """Seconds to the first predictions by name, by repetition; `init_s` are those before the handler."""
 
     items: int
     seconds: dict[str, tuple[float, ...]]
@@ -44,25 +45,29 @@ def measure(run: Run) -> Cold:
     prepare_workload(folder, IMAGES)
     seconds: dict[str, list[float]] = {}
     init_s: dict[str, list[float]] = {}
-    for repetition in range(run.repetitions + 1):  # the first one warms the disk's cache, and does not count
-        for runtime, name in RUNTIMES.items():
+    with ExitStack() as kept:
+        jobs = {}
+        for runtime in RUNTIMES:
             job = Job(first_items(folder, ITEMS), folder / "model", runtime, batch_size=ITEMS)
-            with fanwise_run(job, run.work) as ran:
-                words = (str(ran.out), ran.summary["job_id"], str(folder), FUNCTIONS[runtime])
-                said = run_module("benchmarks.cold_environment", *words, **ONEDNN).stdout
-            answered = msgspec.json.decode(said, type=Answered)
-            if repetition:
+            ran = kept.enter_context(fanwise_run(job, run.work))
+            jobs[runtime] = (str(ran.out), ran.summary["job_id"], str(folder), FUNCTIONS[runtime])
+        for repetition in range(
+            run.repetitions + 1
+        ):  # the first one warms the disk's cache, and does not count
+            for runtime, name in RUNTIMES.items():
+                said = run_module("benchmarks.cold_environment", *jobs[runtime], variables=ONEDNN).stdout
+                answered = msgspec.json.decode(said, type=Answered)
                 seconds.setdefault(name, []).append(round(answered.seconds, 3))
                 init_s.setdefault(name, []).append(round(answered.init_s, 3))
-        finished = run_module("benchmarks.cold_tensorflow", str(folder), str(ITEMS), **ONEDNN)
-        if repetition:
+            finished = run_module("benchmarks.cold_tensorflow", str(folder), str(ITEMS), variables=ONEDNN)
             took_s = msgspec.json.decode(finished.stdout, type=float) - finished.started_s
             seconds.setdefault(NAIVE, []).append(round(took_s, 3))
-            run.say(f"{repetition} of {run.repetitions}: " + _said(seconds))
+            if repetition:
+                run.say(f"{repetition} of {run.repetitions}: {_said(seconds)}")
     return Cold(
         items=ITEMS,
-        seconds={name: tuple(values) for name, values in seconds.items()},
-        init_s={name: tuple(values) for name, values in init_s.items()},
+        seconds={name: tuple(values[1:]) for name, values in seconds.items()},
+        init_s={name: tuple(values[1:]) for name, values in init_s.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""Inside a fresh process: one execution environment of PredictBatch, from nothing to the answer of its first batch.
+"""Inside a fresh process: an execution environment of PredictBatch, from nothing to its first answer.
 
 `python -m benchmarks.cold_environment OUT JOB_ID ITEMS_FOLDER FUNCTION`: the job that OUT holds, whose first entry
 is predicted as a probe is, without a commit. Prints the seconds, and those of the init phase among them.

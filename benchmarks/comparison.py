@@ -85,7 +85,7 @@ class Answer:
 class Contender:
     """`answer` runs it once over the first so many items, weighed or timed.
 
-    `is_rare`: in the first repetition alone, as the slow ones that no bar rests on; else it would all take an hour.
+    `is_rare`: in the first repetition alone, as the slow ones that no bar rests on; else it would take an hour.
     """
 
     name: str

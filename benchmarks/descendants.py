@@ -1,8 +1,8 @@
 """The processes that a measured one starts: ours to wait for, to weigh and to end.
 
 Ray's workers, and others that are started by a process that ends before them, would go to init, and their
-processor time with them. On Linux a process can have them come to it instead (prctl(2), PR_SET_CHILD_SUBREAPER). Elsewhere
-nothing of this is known, and what it would tell is left out.
+processor time with them. On Linux a process can have them come to it instead (prctl(2), PR_SET_CHILD_SUBREAPER).
+Elsewhere nothing of this is known, and what it would tell is left out.
 """
 
 import ctypes

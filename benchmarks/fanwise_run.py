@@ -63,17 +63,24 @@ class FanwiseRun:
 @contextmanager
 def fanwise_run(job: Job, work: Path, *, weighed: bool = False) -> Iterator[FanwiseRun]:
     """Run it into a fresh folder below `work`, which is gone afterwards; `work/cache` keeps the prepared model."""
-    folder = work / "run"
+    folder = work / f"run-{job.runtime}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         out = folder / "out"
-        variables = environment(FANWISE_CACHE_DIR=str(work / "cache"), **ONEDNN)
-        finished = run_process([str(_command()), *job.words(out)], variables, cwd=folder, weighed=weighed)
+        command = [str(_command()), *job.words(out)]
+        finished = run_process(command, _variables(work), cwd=folder, weighed=weighed)
         summary: dict[str, Any] = msgspec.json.decode(finished.stdout)
         yield FanwiseRun(finished, summary, commits_of(out, summary["job_id"]), out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def fanwise_json(words: list[str], work: Path) -> dict[str, Any]:
+    """What another command prints with `--json`, with the models that the runs prepared."""
+    finished = run_process([str(_command()), *words, "--json"], _variables(work), cwd=work)
+    said: dict[str, Any] = msgspec.json.decode(finished.stdout)
+    return said
 
 
 def commits_of(out: Path, job_id: str) -> list[tuple[Commit, float]]:
@@ -91,6 +98,10 @@ def commit_ramp(commit: Commit, ended_s: float) -> Ramp:
     """The items of a commit, spread evenly over its invocation after the model was loaded."""
     working_s = max(0.0, commit.invocation.duration_ms - commit.invocation.load_ms) / 1000
     return Ramp(ended_s - working_s, ended_s, commit.predicted + commit.dead_lettered)
+
+
+def _variables(work: Path) -> dict[str, str]:
+    return environment(FANWISE_CACHE_DIR=str(work / "cache"), **ONEDNN)
 
 
 def _command() -> Path:

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.processes import ROOT, Finished, environment, run_process
+from benchmarks.processes import NOTHING, ROOT, Finished, environment, run_process
 
 PYTHON = ROOT / ".tools/peers/bin/python"
 NAMES = ("ray", "lithops", "keras", "tensorflow-cpu", "numpy", "pillow", "pyarrow")
@@ -31,7 +32,9 @@ def versions() -> dict[str, str]:
     return msgspec.json.decode(said, type=dict[str, str])
 
 
-def run_peer(module: str, *arguments: str, weighed: bool = False, **variables: str) -> Finished:
+def run_peer(
+    module: str, *arguments: str, variables: Mapping[str, str] = NOTHING, weighed: bool = False
+) -> Finished:
     """Run `python -m module` in that environment. What a peer keeps in HOME or TMPDIR is gone afterwards.
 
     Raises `BenchmarkError` where the environment is missing.

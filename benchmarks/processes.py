@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.descendants import MemoryScale, adopted
 from benchmarks.errors import BenchmarkError
@@ -18,6 +19,7 @@ from benchmarks.errors import BenchmarkError
 ROOT = Path(__file__).parent.parent
 GRACE_S = 20.0  # a fanwise that is interrupted ends its execution environments first
 _SHOWN_LINES = 20
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 # Of the shell that started the benchmarks, and no part of what is measured: without compiled modules every
 # process would compile fanwise's own again, and a FANWISE_ variable would be another configuration.
@@ -80,7 +82,9 @@ def run_process(
         return Finished(started_s, ended_s, _processor_s() - before, stdout.read(), scale.peak_mb)
 
 
-def run_module(module: str, *arguments: str, weighed: bool = False, **variables: str) -> Finished:
+def run_module(
+    module: str, *arguments: str, variables: Mapping[str, str] = NOTHING, weighed: bool = False
+) -> Finished:
     """Run `python -m module` with this Python, from the folder that holds the benchmarks."""
     command = [sys.executable, "-m", module, *arguments]
     return run_process(command, environment(**variables), cwd=ROOT, weighed=weighed)

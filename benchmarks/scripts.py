@@ -25,7 +25,10 @@ def by_hand(module: str, folder: Path, **variables: str) -> Callable[[int, bool]
 
     def answer(count: int, weighed: bool) -> Answer:
         return _answer(
-            lambda *words: run_module(module, *words, weighed=weighed, **variables), module, folder, count
+            lambda *words: run_module(module, *words, variables=variables, weighed=weighed),
+            module,
+            folder,
+            count,
         )
 
     return answer
@@ -36,7 +39,10 @@ def by_peer(module: str, folder: Path, **variables: str) -> Callable[[int, bool]
 
     def answer(count: int, weighed: bool) -> Answer:
         return _answer(
-            lambda *words: run_peer(module, *words, weighed=weighed, **variables), module, folder, count
+            lambda *words: run_peer(module, *words, variables=variables, weighed=weighed),
+            module,
+            folder,
+            count,
         )
 
     return answer

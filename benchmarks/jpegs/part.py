@@ -69,6 +69,13 @@ def contenders(folder: Path, work: Path) -> list[Contender]:
     ]
 
 
+def tensorflow_loop(folder: Path) -> Contender:
+    """The loop by hand with TensorFlow."""
+    return Contender(
+        TENSORFLOW_LOOP, "loop", "TensorFlow", by_hand("benchmarks.jpegs.tensorflow_loop", folder, **ONEDNN)
+    )
+
+
 def by_fanwise(runtime: str, folder: Path, work: Path) -> Callable[[int, bool], Answer]:
     """`fanwise run` with this runtime."""
 

@@ -1,8 +1,8 @@
 """The loop to beat: what somebody with a model, a folder of images and an hour writes with TensorFlow.
 
 `python -m benchmarks.jpegs.tensorflow_loop FOLDER COUNT SCORES`: one process, TensorFlow's own threads,
-mini-batches of 32, two of them decoded ahead in two threads. Keeps the scores in memory, and writes them as SCORES when all is
-done and told.
+mini-batches of 32, two of them decoded ahead in two threads. Keeps the scores in memory, and writes them as SCORES
+when all is done and told.
 """
 
 import os

@@ -31,7 +31,7 @@ def prepare_workload(folder: Path, count: int) -> None:
     making = folder.with_name(f"{folder.name}.making")
     for old in (folder, making):
         shutil.rmtree(old, ignore_errors=True)
-    run_module("benchmarks.jpegs.workload", str(making), str(count), TF_CPP_MIN_LOG_LEVEL="3")
+    run_module("benchmarks.jpegs.workload", str(making), str(count), variables={"TF_CPP_MIN_LOG_LEVEL": "3"})
     making.rename(folder)
 
 

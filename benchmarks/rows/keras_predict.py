@@ -32,7 +32,8 @@ def main(folder: Path, count: int, scores_path: Path) -> None:
             features = np.array([json.loads(line)["inputs"][INPUT] for line in lines], np.float32)
             scores = model.predict(features, batch_size=MINI_BATCH, verbose=0)
             out.writelines(
-                json.dumps({"index": index + i, "scores": row}) + "\n" for i, row in enumerate(scores.tolist())
+                json.dumps({"index": index + i, "scores": row}) + "\n"
+                for i, row in enumerate(scores.tolist())
             )
             kept.append(scores)
             ends.append((time.monotonic(), len(lines)))

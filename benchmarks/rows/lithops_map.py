@@ -33,7 +33,8 @@ def predict(folder: str, start: int, stop: int, out: str) -> tuple[Ramp, Scores]
             features = np.array([json.loads(line)["inputs"][INPUT] for line in lines], np.float32)
             scores = next(iter(signature(**{name: features}).values())).numpy()
             file.writelines(
-                json.dumps({"index": index + i, "scores": row}) + "\n" for i, row in enumerate(scores.tolist())
+                json.dumps({"index": index + i, "scores": row}) + "\n"
+                for i, row in enumerate(scores.tolist())
             )
             kept.append(scores)
             index += len(lines)

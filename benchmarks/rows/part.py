@@ -46,13 +46,19 @@ def contenders(folder: Path, work: Path) -> list[Contender]:
     """The first is the one that all are held against."""
     here = "benchmarks.rows"
     return [
-        Contender(TENSORFLOW_LOOP, "loop", "TensorFlow", by_hand(f"{here}.tensorflow_loop", folder, **ONEDNN)),
+        Contender(
+            TENSORFLOW_LOOP, "loop", "TensorFlow", by_hand(f"{here}.tensorflow_loop", folder, **ONEDNN)
+        ),
         Contender(TENSORFLOW, "fanwise", "TensorFlow", by_fanwise("tensorflow", folder, work)),
         Contender(LITERT_LOOP, "loop", "LiteRT", by_hand(f"{here}.litert_loop", folder)),
         Contender(LITERT, "fanwise", "LiteRT", by_fanwise("litert", folder, work)),
         Contender(RAY_ONEDNN, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **ONEDNN)),
-        Contender(KERAS, "peer", "TensorFlow", by_peer(f"{here}.keras_predict", folder, **ONEDNN), is_rare=True),
-        Contender(LITHOPS, "peer", "TensorFlow", by_peer(f"{here}.lithops_map", folder, **ONEDNN), is_rare=True),
+        Contender(
+            KERAS, "peer", "TensorFlow", by_peer(f"{here}.keras_predict", folder, **ONEDNN), is_rare=True
+        ),
+        Contender(
+            LITHOPS, "peer", "TensorFlow", by_peer(f"{here}.lithops_map", folder, **ONEDNN), is_rare=True
+        ),
     ]
 
 
@@ -86,7 +92,11 @@ def measure(run: Run) -> Comparison:
 
 def tables(measured: Comparison) -> list[Table]:
     """One table."""
-    return [table_of(measured, f"{measured.items:,} rows of 20 features in JSON lines, a small dense network", RATIOS)]
+    return [
+        table_of(
+            measured, f"{measured.items:,} rows of 20 features in JSON lines, a small dense network", RATIOS
+        )
+    ]
 
 
 def charts(measured: Comparison) -> list[Chart]:

@@ -1,8 +1,8 @@
 """Ray Data over rows: `read_json` (Arrow's reader), `map_batches` with the model in a pool of actors.
 
-`python -m benchmarks.rows.ray_data FOLDER COUNT SCORES`: an actor a core, each with TensorFlow on one thread, 4,096
-rows at a time, as Arrow has them. The lines lie in as many files as there are cores, since a file is read by one
-task. Predictions are kept in memory, in order, and not written: that much Ray is spared.
+`python -m benchmarks.rows.ray_data FOLDER COUNT SCORES`: an actor a core, each with TensorFlow on one thread,
+4,096 rows at a time, as Arrow has them. The lines lie in as many files as there are cores, since a file is read by
+one task. Predictions are kept in memory, in order, and not written: that much Ray is spared.
 """
 
 import os
