@@ -41,7 +41,8 @@ def first_items(folder: Path, count: int) -> Path:
     if count >= len(lines):
         return folder / "items.jsonl"
     path = folder / f"items-{count}.jsonl"
-    path.write_bytes(b"".join(lines[:count]))
+    if not path.exists():  # the same file: a job has it pinned
+        path.write_bytes(b"".join(lines[:count]))
     return path
 
 
