@@ -19,6 +19,7 @@ from benchmarks.rates import Ramp, steady_items_per_s
 from benchmarks.told import Scores
 
 SCORE_TOLERANCE = 1e-4
+ONCE = 1_000_000  # `every` of one whose turn is the first repetition alone
 
 Labels = np.ndarray[Any, np.dtype[np.intp]]
 Kind = Literal["fanwise", "loop", "peer"]
@@ -85,14 +86,14 @@ class Answer:
 class Contender:
     """`answer` runs it once over the first so many items, weighed or timed.
 
-    `is_rare`: in the first repetition alone, as the slow ones that no bar rests on; else it would take an hour.
+    Its turn is the first repetition and then each `every`th: the slow ones are seldom, or it would take an hour.
     """
 
     name: str
     kind: Kind
     runtime: RuntimeName
     answer: Callable[[int, bool], Answer]
-    is_rare: bool = False
+    every: int = 1
 
 
 def compare(run: Run, contenders: Sequence[Contender], *, items: int, warm_up_items: int) -> Comparison:
@@ -112,7 +113,7 @@ def compare(run: Run, contenders: Sequence[Contender], *, items: int, warm_up_it
     if contenders[0].name in absent:
         raise BenchmarkError(f"{contenders[0].name}: {absent[contenders[0].name]}")
     for repetition in range(run.repetitions):
-        turn = [c for c in contenders if c.name not in absent and not (c.is_rare and repetition)]
+        turn = [c for c in contenders if c.name not in absent and repetition % c.every == 0]
         answers: dict[str, Answer] = {}
         for contender in turn if repetition % 2 == 0 else reversed(turn):
             try:

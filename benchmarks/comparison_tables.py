@@ -52,7 +52,7 @@ def steady_ratios(ours: Measured, theirs: Measured) -> tuple[list[float], list[f
 
 def _row(measured: Measured, items: int, most: int) -> tuple[str, ...]:
     steady = [run.steady_items_per_s for run in measured.runs]
-    times = "" if len(measured.runs) == most else f" ({len(measured.runs)} run)"
+    times = "" if len(measured.runs) == most else f" (of {len(measured.runs)})"
     return (
         f"{measured.name}{times}",
         _rate(median(steady)),

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from benchmarks.comparison import Answer, Comparison, Contender, Labels, compare
+from benchmarks.comparison import ONCE, Answer, Comparison, Contender, Labels, compare
 from benchmarks.comparison_tables import Ratio, chart_of, table_of
 from benchmarks.errors import BenchmarkError
 from benchmarks.fanwise_run import ONEDNN, Job, fanwise_run
@@ -17,7 +17,7 @@ from benchmarks.tables import Chart, Table
 from benchmarks.told import Scores
 
 IMAGES = 2_000
-QUICK_IMAGES = 100
+QUICK_IMAGES = 64
 WARM_UP_IMAGES = 256
 
 LITERT, TENSORFLOW = "fanwise, LiteRT", "fanwise, TensorFlow"
@@ -58,13 +58,13 @@ def contenders(folder: Path, work: Path) -> list[Contender]:
         Contender(TENSORFLOW, "fanwise", "TensorFlow", by_fanwise("tensorflow", folder, work)),
         Contender(LITERT_LOOP, "loop", "LiteRT", by_hand(f"{here}.litert_loop", folder)),
         Contender(LITERT, "fanwise", "LiteRT", by_fanwise("litert", folder, work)),
-        Contender(RAY_ONEDNN, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **ONEDNN)),
-        Contender(RAY, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **NO_ONEDNN), is_rare=True),
+        Contender(RAY_ONEDNN, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **ONEDNN), every=2),
+        Contender(RAY, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **NO_ONEDNN), every=ONCE),
         Contender(
-            KERAS, "peer", "TensorFlow", by_peer(f"{here}.keras_predict", folder, **ONEDNN), is_rare=True
+            KERAS, "peer", "TensorFlow", by_peer(f"{here}.keras_predict", folder, **ONEDNN), every=ONCE
         ),
         Contender(
-            LITHOPS, "peer", "TensorFlow", by_peer(f"{here}.lithops_map", folder, **ONEDNN), is_rare=True
+            LITHOPS, "peer", "TensorFlow", by_peer(f"{here}.lithops_map", folder, **ONEDNN), every=ONCE
         ),
     ]
 

@@ -1,12 +1,13 @@
 """The part `rows`: who takes part, with which settings."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from benchmarks.comparison import Answer, Comparison, Contender, compare
+from benchmarks.comparison import ONCE, Answer, Comparison, Contender, compare
 from benchmarks.comparison_tables import Ratio, chart_of, table_of
 from benchmarks.errors import BenchmarkError
 from benchmarks.fanwise_run import ONEDNN, Job, fanwise_run
@@ -27,6 +28,7 @@ from benchmarks.told import Scores
 
 ROWS = 1_000_000
 QUICK_ROWS = 40_000
+REPETITIONS = 3  # at most: no bar rests on them
 WARM_UP_ROWS = 40_000
 RATIOS = (
     Ratio(LITERT, (LITERT_LOOP,)),
@@ -52,12 +54,14 @@ def contenders(folder: Path, work: Path) -> list[Contender]:
         Contender(TENSORFLOW, "fanwise", "TensorFlow", by_fanwise("tensorflow", folder, work)),
         Contender(LITERT_LOOP, "loop", "LiteRT", by_hand(f"{here}.litert_loop", folder)),
         Contender(LITERT, "fanwise", "LiteRT", by_fanwise("litert", folder, work)),
-        Contender(RAY_ONEDNN, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **ONEDNN)),
         Contender(
-            KERAS, "peer", "TensorFlow", by_peer(f"{here}.keras_predict", folder, **ONEDNN), is_rare=True
+            RAY_ONEDNN, "peer", "TensorFlow", by_peer(f"{here}.ray_data", folder, **ONEDNN), every=ONCE
         ),
         Contender(
-            LITHOPS, "peer", "TensorFlow", by_peer(f"{here}.lithops_map", folder, **ONEDNN), is_rare=True
+            KERAS, "peer", "TensorFlow", by_peer(f"{here}.keras_predict", folder, **ONEDNN), every=ONCE
+        ),
+        Contender(
+            LITHOPS, "peer", "TensorFlow", by_peer(f"{here}.lithops_map", folder, **ONEDNN), every=ONCE
         ),
     ]
 
@@ -87,6 +91,7 @@ def measure(run: Run) -> Comparison:
     rows = QUICK_ROWS if run.quick else ROWS
     run.say(f"workload: {ROWS:,} rows and a dense network")
     prepare_workload(folder, ROWS)
+    run = replace(run, repetitions=min(run.repetitions, REPETITIONS))
     return compare(run, contenders(folder, run.work), items=rows, warm_up_items=WARM_UP_ROWS)
 
 
