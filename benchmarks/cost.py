@@ -1,7 +1,8 @@
 """The part `cost`: what a million images cost at list price, by what their invocations take here.
 
-Measured: the handlers' own durations, on a core that stands in for a vCPU. Reckoned from them: a million items, at
-Lambda's price, and with all that a job of fanwise pays beside it; an environment starts cold once.
+Measured: the invocations of a function for one image (`one_by_one`) and of fanwise, on a core that stands in for a
+vCPU. Reckoned from them: a million items, at Lambda's price, and with the Map's children and S3's requests beside
+it; an environment starts cold once.
 """
 
 import math
@@ -9,24 +10,25 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 import msgspec
 
 from benchmarks.comparison import Comparison
 from benchmarks.errors import BenchmarkError
-from benchmarks.fanwise_run import Job, fanwise_json, fanwise_run
+from benchmarks.fanwise_run import ONEDNN, Job, fanwise_json, fanwise_run
 from benchmarks.jpegs.part import IMAGES, TENSORFLOW_LOOP, tensorflow_loop
 from benchmarks.jpegs.workload import first_items, prepare_workload
 from benchmarks.part import Part, Run
+from benchmarks.processes import run_module
 from benchmarks.rates import steady_items_per_s
 from benchmarks.tables import Bar, Chart, Table
+from fanwise.limits import DEFAULT_BATCH_SIZE, DEFAULT_CONCURRENCY
 from fanwise.pricing import STORAGE_MB, Usage, child_gb_s, gb_s, price, prices_of, storage_gb_s
 from fanwise.records import Commit, Runtime
 from fanwise_local.template import read_stack, stack_root
 
 MILLION = 1_000_000
-ONE_BY_ONE = 100  # items of the runs with one item an invocation
+ONE_BY_ONE = 100  # items of a function for one image
 QUICK_IMAGES = 64
 RUNTIMES: dict[Runtime, str] = {"litert": "LiteRT", "tensorflow": "TensorFlow"}
 
@@ -72,6 +74,20 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Alone(msgspec.Struct, frozen=True):
+    """What `one_by_one` says."""
+
+    start_ms: float
+    work_ms: float
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What an estimate says of a job."""
+
+    batch_size: int
+    max_concurrency: int
+
+
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """The ways, and the items a second and vCPU that SageMaker's instance is taken to do."""
 
@@ -86,28 +102,24 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(run: Run) -> Costs:
-    """Run the images one by one and as planned, with both runtimes."""
+    """Run the images one by one, and as fanwise plans a million, with both runtimes."""
     folder = run.work / "jpegs"
     prepare_workload(folder, IMAGES)
     images = QUICK_IMAGES if run.quick else IMAGES
     million = _million_items(folder)
-    ways = []
+    ways: list[Way] = []
     for runtime, name in RUNTIMES.items():
-        job = Job(million, folder / "model", runtime)
-        plan = fanwise_json(
-            ["estimate", str(million), "--model", str(folder / "model"), "--runtime", runtime], run.work
-        )
-        one_by_one = Job(first_items(folder, min(ONE_BY_ONE, images)), job.model, runtime, batch_size=1)
-        planned = Job(first_items(folder, images), job.model, runtime, batch_size=plan["batch_size"])
-        for label, measured, items in (
-            (_one(name), one_by_one, 1),
-            (_planned(name), planned, plan["batch_size"]),
-        ):
-            with fanwise_run(measured, run.work) as ran:
-                commits = [commit for commit, _ in ran.commits]
-            ways.append(way(label, runtime, commits, items, plan))
+        plan = _plan(run, million, folder / "model", runtime)
+        words = (runtime, str(folder), str(min(ONE_BY_ONE, images)))
+        alone = run_module("benchmarks.one_by_one", *words, variables=ONEDNN).stdout
+        ways.append(way_alone(_one(name), runtime, msgspec.json.decode(alone, type=Alone)))
+        job = Job(first_items(folder, images), folder / "model", runtime, batch_size=plan.batch_size)
+        with fanwise_run(job, run.work) as ran:
+            commits = [commit for commit, _ in ran.commits]
+        ways.append(way_planned(_planned(name), runtime, commits, plan))
+        for way in ways[-2:]:
             run.say(
-                f"{label}: {ways[-1].work_ms:,.0f} ms for {items:,}, {ways[-1].start_ms:,.0f} ms a cold start"
+                f"{way.name}: {way.work_ms:,.0f} ms for {way.items:,}, {way.start_ms:,.0f} ms a cold start"
             )
     return Costs(
         ways=tuple(ways),
@@ -124,27 +136,54 @@ def _planned(runtime: str) -> str:
     return f"fanwise's plan, {runtime}"
 
 
-def way(name: str, runtime: Runtime, commits: Sequence[Commit], items: int, plan: dict[str, Any]) -> Way:
-    """What these invocations say of one that has `items`; `plan` is the estimate of a job of a million."""
+def _plan(run: Run, items: Path, model: Path, runtime: Runtime) -> Plan:
+    words = ["estimate", str(items), "--model", str(model), "--runtime", runtime]
+    try:
+        return msgspec.convert(fanwise_json(words, run.work), Plan)
+    except BenchmarkError as error:
+        run.say(f"planned without an estimate: {error}")
+        return Plan(batch_size=DEFAULT_BATCH_SIZE, max_concurrency=DEFAULT_CONCURRENCY)
+
+
+def way_alone(name: str, runtime: Runtime, alone: Alone) -> Way:
+    """An image an invocation, which reads it and writes its line: as many environments as an account's default."""
+    return Way(
+        name=name,
+        runtime=runtime,
+        memory_mb=_memory_mb(),
+        items=1,
+        work_ms=round(alone.work_ms, 1),
+        start_ms=round(alone.start_ms, 1),
+        environments=DEFAULT_CONCURRENCY,
+        gets=1,
+        puts=1,
+    )
+
+
+def way_planned(name: str, runtime: Runtime, commits: Sequence[Commit], plan: Plan) -> Way:
+    """What these invocations say of those that a job of a million has, as it is planned."""
     invocations = [commit.invocation for commit in commits]
     done = sum(commit.predicted for commit in commits)
     worked_ms = sum(i.duration_ms - i.load_ms for i in invocations)
     cold = [i.init_ms + i.load_ms for i in invocations if i.cold]
     if not done or not cold:
         raise BenchmarkError(f"{name}: {done} items were predicted, with {len(cold)} cold starts")
-    memory_mb = read_stack(stack_root()).functions["PredictBatchLiteRTFunction"].memory_mb
     return Way(
         name=name,
         runtime=runtime,
-        memory_mb=memory_mb,
-        items=items,
-        work_ms=round(worked_ms / done * items, 1),
+        memory_mb=_memory_mb(),
+        items=plan.batch_size,
+        work_ms=round(worked_ms / done * plan.batch_size, 1),
         start_ms=round(fmean(cold), 1),
-        environments=min(math.ceil(MILLION / items), plan["max_concurrency"]),
+        environments=min(math.ceil(MILLION / plan.batch_size), plan.max_concurrency),
         # An image is a GET; the others are the invocation's.
-        gets=round((sum(i.gets for i in invocations) - done) / len(invocations) + items, 1),
+        gets=round((sum(i.gets for i in invocations) - done) / len(invocations) + plan.batch_size, 1),
         puts=round(fmean(i.puts for i in invocations), 1),
     )
+
+
+def _memory_mb() -> int:
+    return read_stack(stack_root()).functions["PredictBatchLiteRTFunction"].memory_mb
 
 
 def instance() -> Instance:

@@ -74,8 +74,10 @@ class MemoryScale:
             self._thread.join()
 
     def _weigh(self) -> None:
-        while not self._ended.wait(_WEIGH_EVERY_S):
+        is_ended = False
+        while not is_ended:
             self.peak_mb = max(self.peak_mb, sum(_pss_mb(pid) for pid in _family(self._pid)))
+            is_ended = self._ended.wait(_WEIGH_EVERY_S)
 
 
 def _family(pid: int) -> list[int]:

@@ -25,7 +25,7 @@ from benchmarks.comparison import (
     compare,
 )
 from benchmarks.comparison_tables import Ratio, chart_of, table_of
-from benchmarks.cost import Costs, Way, instance, way
+from benchmarks.cost import Alone, Costs, Plan, Way, instance, way_alone, way_planned
 from benchmarks.drawing import draw, short
 from benchmarks.errors import BenchmarkError
 from benchmarks.fanwise_run import commit_ramp, commits_of
@@ -363,8 +363,12 @@ subprocess.run([sys.executable, "-c", middle])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of descendants")
 def test_what_a_process_leaves_behind_is_waited_for_and_then_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    finished = run_process([sys.executable, "-c", ORPHAN.format(0)], environment(), weighed=True)
-    assert finished.peak_memory_mb > 1
+    waits = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(1)'])"
+    alone, both = (
+        run_process([sys.executable, "-c", code], environment(), weighed=True).peak_memory_mb
+        for code in ("import time; time.sleep(1)", waits)
+    )
+    assert 1 < alone < both
     for sleeps_s, grace_s in ((0, 20.0), (600, 0.0)):
         monkeypatch.setattr("benchmarks.processes.GRACE_S", grace_s)
         finished = run_process([sys.executable, "-c", ORPHAN.format(sleeps_s)], environment())
@@ -523,12 +527,14 @@ def test_a_way_is_what_its_invocations_took_without_and_with_a_cold_start() -> N
     warm = Invocation(request_id="w", duration_ms=2000, load_ms=0, init_ms=4000, cold=False, gets=52, puts=3)
     commits = [commit(dead_lettered=0), commit(invocation=warm, predicted=50, dead_lettered=0)]
     # 5,000 + 2,000 ms of work over 300 items; 258 + 52 GETs, of which 300 are the items'
-    found = way("x", "litert", commits, 600, {"max_concurrency": 1000})
+    found = way_planned("x", "litert", commits, Plan(600, 1000))
     assert (found.work_ms, found.start_ms, found.environments) == (14_000.0, 6000.0, 1000)
     assert (found.gets, found.puts) == (605.0, 3.0)
-    assert way("x", "litert", commits, 600_000, {"max_concurrency": 1000}).environments == 2
+    alone = way_alone("x", "litert", Alone(start_ms=150.0, work_ms=12.3))
+    assert (alone.items, alone.work_ms, alone.environments) == (1, 12.3, 1000)
+    assert way_planned("x", "litert", commits, Plan(600_000, 1000)).environments == 2
     with pytest.raises(BenchmarkError, match="with 0 cold starts"):
-        way("x", "litert", commits[1:], 600, {"max_concurrency": 1000})
+        way_planned("x", "litert", commits[1:], Plan(600, 1000))
 
 
 def test_an_instance_is_paid_from_its_start() -> None:
