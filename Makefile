@@ -77,7 +77,8 @@ fuzz: setup ## Fuzz every parser, each for SECONDS=60 (Linux); what breaks one s
 	@scripts/environment.sh tool atheris
 	.tools/atheris/bin/python tests/fuzz --seconds $(SECONDS)
 
-bench: setup ## Measure against hand-written loops
+bench: setup ## Measure beside hand-written loops, Ray Data, Lithops and Keras; half an hour
+	@scripts/environment.sh tool peers || echo "bench: the peers could not be installed; measuring without them" >&2
 	$(BIN)/python -m benchmarks
 
 CHAOS = --virtual 5000 --real 500
@@ -99,6 +100,7 @@ lock: setup ## Write requirements/*.txt anew from pyproject.toml and requirement
 	$(COMPILE) --output-file requirements/cfn-lint.txt requirements/cfn-lint.in
 	$(COMPILE) --output-file requirements/awscli.txt requirements/awscli.in
 	$(COMPILE) --output-file requirements/checkov.txt requirements/checkov.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/peers.txt requirements/peers.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/atheris.txt requirements/atheris.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/image.txt requirements/image.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file layers/core/python/requirements.txt layers/core/python/requirements.in

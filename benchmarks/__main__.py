@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 import fanwise
+from benchmarks import peers
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import kind_of, this_machine
 from benchmarks.part import Run
@@ -91,6 +92,7 @@ def _measured(names: list[str], quick: bool, repetitions: int, console: Console)
         quick=quick,
         load_before=load_before,
         parts={name: msgspec.to_builtins(left) for name, left in measured.items()},
+        versions=peers.versions(),
     )
 
 

@@ -4,15 +4,26 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import growth, interpreter, mobilenet, runtime_hop, simulated
+from benchmarks import cold, cost, growth, interpreter, runtime_hop, simulated
 from benchmarks.errors import BenchmarkError
+from benchmarks.jpegs.part import PART as JPEGS
 from benchmarks.part import Part
 from benchmarks.results import Results
-from benchmarks.tables import Table
+from benchmarks.rows.part import PART as ROWS
+from benchmarks.tables import Chart, Table
 
 PARTS: dict[str, Part[Any]] = {
     part.name: part
-    for part in (mobilenet.PART, interpreter.PART, runtime_hop.PART, simulated.PART, growth.PART)
+    for part in (
+        JPEGS,
+        ROWS,
+        cold.PART,
+        cost.PART,
+        interpreter.PART,
+        runtime_hop.PART,
+        simulated.PART,
+        growth.PART,
+    )
 }
 
 
@@ -31,3 +42,8 @@ def kept_parts(results: Results) -> list[tuple[Part[Any], Any]]:
 def tables_of(results: Results) -> list[Table]:
     """The tables of a run, of the parts that it has."""
     return [table for part, measured in kept_parts(results) for table in part.tables(measured)]
+
+
+def charts_of(results: Results) -> list[Chart]:
+    """The charts of a run, likewise."""
+    return [chart for part, measured in kept_parts(results) for chart in part.charts(measured)]

@@ -22,7 +22,7 @@ from benchmarks.part import Part, Run
 from benchmarks.processes import environment, run_module, run_process
 from benchmarks.simulated_process import Played
 from benchmarks.tables import Table, verdict
-from benchmarks.workload import first_items, prepare_workload
+from benchmarks.jpegs.workload import first_items, prepare_workload
 from fanwise.model.profile import RuntimeProfile
 from fanwise.pricing import prices_of
 from fanwise.reckoning.batching import DEFAULT_SIZE
@@ -105,7 +105,7 @@ def _compared(run: Run, items: int) -> list[Compared]:
     if not hasattr(os, "sched_setaffinity"):
         run.say("jobs on this machine: left out, since this system has no way to choose cores")
         return []
-    workload = run.work / "mobilenet"
+    workload = run.work / "jpegs"
     prepare_workload(workload, IMAGES)
     bundle = prepare(workload / "model", run.work / "cache/bundles").folder
     counts = [count for count in (1, 2) if count <= len(os.sched_getaffinity(0))]

@@ -49,6 +49,7 @@ class FakeModel(Model):
     def __init__(self, mini_batch: int = 4, on_predict: Callable[[], None] = lambda: None) -> None:
         self.mini_batch = mini_batch
         self.kinds = KINDS
+        self.is_fetched = True  # an item may have a `uri`
         self.release = threading.Event()
         self.predicted: list[list[float]] = []
         self.encoded: list[str] = []

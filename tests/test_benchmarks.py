@@ -6,34 +6,44 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 import pytest
 from benchmarks import runtime_hop_process
+from benchmarks.cold import Cold
+from benchmarks.comparison import (
+    ONCE,
+    Agreement,
+    Answer,
+    Comparison,
+    Contender,
+    Measured,
+    Throughput,
+    agreement,
+    compare,
+)
+from benchmarks.comparison_tables import Ratio, chart_of, table_of
+from benchmarks.cost import Alone, Costs, Plan, Way, instance, way_alone, way_planned
+from benchmarks.drawing import draw, short
 from benchmarks.errors import BenchmarkError
+from benchmarks.fanwise_run import commit_ramp, commits_of
 from benchmarks.growth import Growth, exponent
 from benchmarks.growth_data import write_decided_job, write_items
 from benchmarks.growth_process import Measure, Work
 from benchmarks.growth_process import measure as measure_growth
 from benchmarks.interpreter import Interpreter
 from benchmarks.interpreter_process import RUNNERS, MapRunMeasure, StubServices, shipped_machine
+from benchmarks.jpegs.part import PredictionLine, Top, best_of
 from benchmarks.machine import kind_of, this_machine
-from benchmarks.mobilenet import (
-    Agreement,
-    LoopReport,
-    MiniBatch,
-    Mobilenet,
-    PredictionLine,
-    Throughput,
-    Top,
-    combined,
-    commit_ramps,
-    compare,
-)
+from benchmarks.part import Run
 from benchmarks.parts import PARTS, tables_of
-from benchmarks.processes import environment, run_process
+from benchmarks.peers import run_peer
+from benchmarks.peers import versions as peer_versions
+from benchmarks.processes import Finished, environment, run_process
 from benchmarks.rates import Ramp, median_ratio, reached_s, spread, steady_items_per_s
 from benchmarks.report import BEGIN, END, with_measured, write_report
 from benchmarks.results import (
@@ -43,9 +53,11 @@ from benchmarks.results import (
     read_results,
     write_results,
 )
+from benchmarks.rows.lines import mini_batches, shares
 from benchmarks.runtime_hop import RuntimeHop
 from benchmarks.runtime_hop_process import HopMeasure
 from benchmarks.tables import as_markdown, for_terminal
+from benchmarks.told import follow_each_other
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,21 +74,32 @@ MACHINE = Machine(
 )
 
 
-def throughput(steady: float, whole: float) -> Throughput:
-    return Throughput(steady_items_per_s=steady, whole_items_per_s=whole, processor_s=40.0)
+def throughput(repetition: int, steady: float) -> Throughput:
+    return Throughput(
+        repetition=repetition, steady_items_per_s=steady, whole_items_per_s=steady / 2, processor_s=40.0
+    )
 
 
-def mobilenet(*, steady: float = 79.0, whole: float = 52.0, other_label: int = 0) -> Mobilenet:
-    return Mobilenet(
-        items=2000,
-        loop=(throughput(80.0, 50.0), throughput(84.0, 55.0), throughput(60.0, 40.0)),
-        fanwise=(throughput(steady, whole), throughput(84.0, 55.0), throughput(steady, whole)),
-        first_run_s=61.5,
-        frozen=True,
-        invocations=8,
-        cold_starts=2,
+def measured(name: str, *steady: float, kind: str = "loop", other_label: int = 0) -> Measured:
+    return Measured(
+        name=name,
+        kind=msgspec.convert(kind, Literal["fanwise", "loop", "peer"]),
+        runtime="LiteRT",
+        runs=tuple(throughput(i, rate) for i, rate in enumerate(steady)),
+        peak_memory_mb=190.0,
         agreement=Agreement(compared=6000, other_label=other_label, other_score=0, largest_difference=2e-6),
     )
+
+
+def comparison(*contenders: Measured, **absent: str) -> Comparison:
+    return Comparison(items=2000, measured=contenders, absent=absent)
+
+
+JPEGS = comparison(
+    measured("loop by hand, LiteRT", 80.0, 84.0, 60.0),
+    measured("fanwise, LiteRT", 79.0, 84.0, 79.0, kind="fanwise"),
+    measured("Ray Data, oneDNN on", 40.0, kind="peer"),
+)
 
 
 def map_run(**more: float) -> MapRunMeasure:
@@ -98,7 +121,7 @@ def interpreter(**more: float) -> Interpreter:
 
 
 def results(**more: object) -> Results:
-    parts: dict[str, msgspec.Struct] = {"mobilenet": mobilenet(), "interpreter": interpreter()}
+    parts: dict[str, msgspec.Struct] = {"jpegs": JPEGS, "interpreter": interpreter()}
     base = Results(
         fanwise="0.1.0",
         date="2026-11-24",
@@ -189,28 +212,42 @@ def test_ratios_are_taken_pair_by_pair() -> None:
 # What is read of the loop and of a job
 
 
-def test_the_loops_mini_batches_follow_each_other() -> None:
-    report = LoopReport(
-        started_s=5.0, mini_batches=(MiniBatch(6.0, 32), MiniBatch(8.0, 32), MiniBatch(8.5, 6))
+def test_mini_batches_follow_each_other() -> None:
+    assert follow_each_other(5.0, [(6.0, 32), (8.0, 32), (8.5, 6)]) == [
+        (5.0, 6.0, 32),
+        (6.0, 8.0, 32),
+        (8.0, 8.5, 6),
+    ]
+
+
+def commit(**more: object) -> Commit:
+    invocation = Invocation(
+        request_id="r", duration_ms=7000, load_ms=2000, init_ms=4000, cold=True, gets=258, puts=3
     )
-    assert report.ramps() == [Ramp(5.0, 6.0, 32), Ramp(6.0, 8.0, 32), Ramp(8.0, 8.5, 6)]
+    base = Commit(entry="0", attempt=1, invocation=invocation, predicted=250, dead_lettered=6)
+    return msgspec.structs.replace(base, **more)
 
 
 def test_a_commit_tells_when_its_items_were_done(tmp_path: Path) -> None:
     folder = tmp_path / ".fanwise/buckets/fanwise-results-1/jobs/abc/commits"
     folder.mkdir(parents=True)
-    commit = Commit(
-        entry="0",
-        attempt=1,
-        invocation=Invocation(request_id="r", duration_ms=7000, load_ms=2000, init_ms=4000),
-        predicted=250,
-        dead_lettered=6,
-    )
-    (folder / "0.json").write_bytes(msgspec.json.encode(commit))
-    os.utime(folder / "0.json", (1000, 1000))
-    assert commit_ramps(tmp_path, "abc") == [Ramp(995, 1000, 256)]
+    (folder / "0.json").write_bytes(msgspec.json.encode(commit()))
+    now_s = time.time()
+    os.utime(folder / "0.json", (now_s - 100, now_s - 100))
+    ((found, ended_s),) = commits_of(tmp_path, "abc")
+    assert found == commit()
+    assert ended_s == pytest.approx(time.monotonic() - 100, abs=5)
+    assert commit_ramp(found, 1000) == Ramp(995, 1000, 256)
     with pytest.raises(BenchmarkError, match="no commits of the job def"):
-        commit_ramps(tmp_path, "def")
+        commits_of(tmp_path, "def")
+
+
+FINISHED = Finished(started_s=0.0, ended_s=20.0, processor_s=30.0, stdout=b"", peak_memory_mb=64.0)
+SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.3, 0.3001, 0.3999]], np.float32)
+
+
+def answer(scores: np.ndarray, labels: np.ndarray | None = None) -> Answer:
+    return Answer(FINISHED, [Ramp(10, 20, len(scores))], 20.0, scores, labels)
 
 
 def lines_of(scores: np.ndarray) -> list[PredictionLine]:
@@ -221,22 +258,75 @@ def lines_of(scores: np.ndarray) -> list[PredictionLine]:
     ]
 
 
-def test_predictions_are_compared_by_label_and_score() -> None:
-    scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2], [0.3, 0.3001, 0.3999]], np.float32)
-    same = compare(lines_of(scores), scores)
-    assert (same.compared, same.other_label, same.other_score) == (3, 0, 0)
-    assert same.largest_difference < 1e-7
-
-    off = scores.copy()
+def test_answers_are_compared_by_label_and_score() -> None:
+    for same in (agreement(answer(SCORES), SCORES), agreement(answer(*best_of(lines_of(SCORES))), SCORES)):
+        assert (same.compared, same.other_label, same.other_score) == (3, 0, 0)
+        assert same.largest_difference < 1e-7
+    off = SCORES.copy()
     off[0, 1] += 0.01  # still the best
     off[1] = [0.3, 0.5, 0.2]
-    other = compare(lines_of(off), scores)
-    assert (other.other_label, other.other_score) == (1, 2)
-    assert other.largest_difference == pytest.approx(0.2)
-    assert combined([same, other]) == msgspec.structs.replace(other, compared=6)
+    for other in (agreement(answer(off), SCORES), agreement(answer(*best_of(lines_of(off))), SCORES)):
+        assert (other.other_label, other.other_score) == (1, 2)
+        assert other.largest_difference == pytest.approx(0.2)
+    off[2] = np.nan
+    assert agreement(answer(off), SCORES).other_score == 3
+    with pytest.raises(BenchmarkError, match="2 answers were given for 3 items"):
+        agreement(answer(SCORES[:2]), SCORES)
+    with pytest.raises(BenchmarkError, match="not each of its 3 items once, in order"):
+        best_of(lines_of(SCORES)[::-1])
 
-    with pytest.raises(BenchmarkError, match=r"0 … 2 once, in order"):
-        compare(lines_of(scores)[::-1], scores)
+
+def run_of(repetitions: int, said: list[str], tmp_path: Path) -> Run:
+    return Run(work=tmp_path, repetitions=repetitions, quick=False, say=said.append, measured={})
+
+
+def test_contenders_take_turns_and_the_slow_ones_have_few(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def contender(name: str, *, every: int = 1, fails_at: int = 99) -> Contender:
+        def run(items: int, weighed: bool) -> Answer:
+            order.append(name)
+            if order.count(name) > fails_at:
+                raise BenchmarkError(f"many lines\n{name} is broken")
+            assert items == (1 if weighed else 3)
+            return answer(SCORES[:items])
+
+        return Contender(name, "loop", "LiteRT", run, every=every)
+
+    said: list[str] = []
+    contenders = [
+        contender("a"),
+        contender("rare", every=ONCE),
+        contender("missing", fails_at=0),
+        contender("breaks", fails_at=2),
+        contender("z"),
+    ]
+    left = compare(run_of(3, said, tmp_path), contenders, items=3, warm_up_items=1)
+    warm_up, first, second, third = order[:5], order[5:9], order[9:12], order[12:]
+    assert warm_up == ["a", "rare", "missing", "breaks", "z"]
+    assert (first, second, third) == (["a", "rare", "breaks", "z"], ["z", "breaks", "a"], ["a", "z"])
+    assert [(m.name, [run.repetition for run in m.runs]) for m in left.measured] == [
+        ("a", [0, 1, 2]),
+        ("rare", [0]),
+        ("breaks", [0]),
+        ("z", [0, 1, 2]),
+    ]
+    assert left.absent == {"missing": "missing is broken", "breaks": "breaks is broken"}
+    assert left.measured[0].runs[0] == Throughput(
+        repetition=0, whole_items_per_s=0.15, steady_items_per_s=0.3, processor_s=30.0
+    )
+    assert left.measured[0].agreement.compared == 9
+    assert any("CANNOT RUN missing" in line for line in said)
+    with pytest.raises(BenchmarkError, match="first is broken"):
+        compare(run_of(1, said, tmp_path), [contender("first", fails_at=0)], items=3, warm_up_items=1)
+
+
+def test_the_rows_are_shared_whole_and_in_order(tmp_path: Path) -> None:
+    assert shares(10, 3) == [range(3), range(3, 6), range(6, 10)]
+    path = tmp_path / "items.jsonl"
+    path.write_bytes(b"".join(b"%d\n" % i for i in range(9)))
+    taken = [list(mini_batches(path, rows, 2)) for rows in shares(7, 2)]
+    assert taken == [[[b"0\n", b"1\n"], [b"2\n"]], [[b"3\n", b"4\n"], [b"5\n", b"6\n"]]]
 
 
 @pytest.mark.parametrize("clock", ["virtual", "real"])
@@ -284,6 +374,38 @@ def test_a_process_that_fails_is_quoted() -> None:
             [sys.executable, "-c", "import sys; sys.stderr.write('what went wrong'); sys.exit(3)"],
             environment(),
         )
+
+
+ORPHAN = """
+import subprocess, sys
+late = "import time; time.sleep({}); sum(range(3_000_000))"
+middle = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {{late!r}}]).pid, flush=True)"
+subprocess.run([sys.executable, "-c", middle])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of descendants")
+def test_what_a_process_leaves_behind_is_waited_for_and_then_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(1)'])"
+    alone, both = (
+        run_process([sys.executable, "-c", code], environment(), weighed=True).peak_memory_mb
+        for code in ("import time; time.sleep(1)", waits)
+    )
+    assert 1 < alone < both
+    for sleeps_s, grace_s in ((0, 20.0), (600, 0.0)):
+        monkeypatch.setattr("benchmarks.processes.GRACE_S", grace_s)
+        finished = run_process([sys.executable, "-c", ORPHAN.format(sleeps_s)], environment())
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(finished.stdout), 0)
+
+
+def test_without_their_environment_peers_cannot_be_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.peers.PYTHON", tmp_path / "python")
+    assert peer_versions() == {}
+    with pytest.raises(BenchmarkError, match=r"scripts/environment\.sh tool peers"):
+        run_peer("benchmarks.jpegs.ray_data")
 
 
 def test_the_shells_own_settings_do_not_reach_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,9 +471,10 @@ def test_a_run_reads_back_as_it_was_kept_and_the_newest_of_a_kind_counts(tmp_pat
 def test_what_is_kept_is_plain_json(tmp_path: Path) -> None:
     kept = msgspec.json.decode(write_results(results(), tmp_path, "kind").read_bytes())
     assert kept["format"] == 2
-    assert kept["parts"]["mobilenet"]["fanwise"][0] == {
-        "whole_items_per_s": 52.0,
-        "steady_items_per_s": 79.0,
+    assert kept["parts"]["jpegs"]["measured"][0]["runs"][0] == {
+        "repetition": 0,
+        "steady_items_per_s": 80.0,
+        "whole_items_per_s": 40.0,
         "processor_s": 40.0,
     }
     assert kept["parts"]["interpreter"]["virtual"][0]["children"] == 10_000
@@ -368,20 +491,123 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         read_results(path)
 
 
-def test_the_table_says_honestly_which_bars_are_met() -> None:
-    (table,) = PARTS["mobilenet"].tables(mobilenet())
-    rows = {row[0]: row[1:] for row in table.rows}
-    # steady: 79/80, 84/84, 79/60; whole: 52/50, 55/55, 52/40
-    assert rows["steady, items/s"] == ("80.0", "79.0", "1.00", "0.99 … 1.32", "≥ 0.90 met")
-    assert rows["whole, items/s"] == ("50.0", "52.0", "1.04", "1.00 … 1.30", "≥ 0.80 met")
-    assert rows["processor, ms/item"] == ("20.0", "20.0", "1.00", "1.00 … 1.00", "")
-    assert any("All 6,000 predictions" in note for note in table.notes)
+RATIOS = (
+    Ratio("fanwise, LiteRT", ("loop by hand, LiteRT",), 0.95),
+    Ratio("fanwise, LiteRT", ("Ray Data, oneDNN on",), 3.3),
+    Ratio("fanwise, LiteRT", ("Lithops, localhost",)),
+)
 
-    loop = (throughput(100, 50),)
-    slow = msgspec.structs.replace(mobilenet(other_label=7), loop=loop, fanwise=(throughput(89.9, 39.9),))
-    (table,) = PARTS["mobilenet"].tables(slow)
-    assert [row[-1] for row in table.rows] == ["≥ 0.90 NOT MET", "≥ 0.80 NOT MET", ""]
-    assert any("NOT EQUAL" in note and "7 have another label" in note for note in table.notes)
+
+def test_the_table_says_honestly_which_bars_are_met() -> None:
+    table = table_of(JPEGS, "JPEGs", RATIOS)
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["loop by hand, LiteRT"] == ("80.0", "60.0 … 84.0", "40.0", "20", "190", "2.0e-06")
+    assert rows["Ray Data, oneDNN on (of 1)"][:2] == ("40.0", "")
+    # 79/80, 84/84, 79/60; of Ray the first repetition alone
+    assert table.notes[0] == ("fanwise, LiteRT over loop by hand, LiteRT: 1.00 (0.99 … 1.32), ≥ 0.95 met.")
+    assert table.notes[1].endswith("over Ray Data, oneDNN on: 1.98 (1.98 … 1.98), ≥ 3.30 NOT MET.")
+    assert table.notes[2] == "fanwise, LiteRT over Lithops, localhost: not measured."
+    assert any("All 18,000 predictions" in note for note in table.notes)
+
+
+def test_the_table_says_who_was_left_out_and_who_answers_otherwise() -> None:
+    odd = measured("fanwise, LiteRT", 79.0, kind="fanwise", other_label=7)
+    table = table_of(comparison(measured("loop", 80.0), odd, ray="no wheel"), "JPEGs", ())
+    assert any("NOT EQUAL to loop" in note and "7 have another label" in note for note in table.notes)
+    assert table.notes[-1] == "Could not be run: ray (no wheel)."
+    assert not any("All " in note for note in table.notes)
+
+
+def test_a_ratio_is_taken_over_the_fastest_of_the_others() -> None:
+    both = Ratio("fanwise, LiteRT", ("Ray Data, oneDNN on", "loop by hand, LiteRT"), 0.95)
+    assert table_of(JPEGS, "JPEGs", [both]).notes[0].startswith("fanwise, LiteRT over loop by hand, LiteRT")
+
+
+def way_of(name: str, items: int, work_ms: float) -> Way:
+    return Way(
+        name=name,
+        runtime="litert",
+        memory_mb=1024,
+        items=items,
+        work_ms=work_ms,
+        start_ms=500.0,
+        environments=1000,
+        gets=3.0,
+        puts=2.0,
+    )
+
+
+def test_a_million_items_cost_what_their_invocations_take() -> None:
+    usage = way_of("one", 1, 20.0).usage()
+    assert (usage.invocations, usage.gets, usage.puts) == (1_000_000, 3_000_000, 2_000_000)
+    assert usage.gb_s == pytest.approx(1_000_000 * 0.020 + 1000 * 0.5)  # 1,024 MB
+    planned = way_of("planned", 300, 3000.0).usage()
+    assert planned.invocations == 3334
+    assert planned.gb_s == pytest.approx(3334 * 3.0 + 1000 * 0.5)
+
+
+def test_a_way_is_what_its_invocations_took_without_and_with_a_cold_start() -> None:
+    warm = Invocation(request_id="w", duration_ms=2000, load_ms=0, init_ms=4000, cold=False, gets=52, puts=3)
+    commits = [commit(dead_lettered=0), commit(invocation=warm, predicted=50, dead_lettered=0)]
+    # 5,000 + 2,000 ms of work over 300 items; 258 + 52 GETs, of which 300 are the items'
+    found = way_planned("x", "litert", commits, Plan(600, 1000))
+    assert (found.work_ms, found.start_ms, found.environments) == (14_000.0, 6000.0, 1000)
+    assert (found.gets, found.puts) == (605.0, 3.0)
+    alone = way_alone("x", "litert", Alone(start_ms=150.0, work_ms=12.3))
+    assert (alone.items, alone.work_ms, alone.environments) == (1, 12.3, 1000)
+    assert way_planned("x", "litert", commits, Plan(600_000, 1000)).environments == 2
+    with pytest.raises(BenchmarkError, match="with 0 cold starts"):
+        way_planned("x", "litert", commits[1:], Plan(600, 1000))
+
+
+def test_an_instance_is_paid_from_its_start() -> None:
+    rented = msgspec.structs.replace(instance(), vcpus=4, usd_per_hour=0.2, start_up_minutes=6.0)
+    costs = Costs(ways=(), instance=rented, items_per_s_and_vcpu=MILLION_IN_AN_HOUR / 4)
+    assert costs.instance_usd() == pytest.approx(0.2 * 1.1)
+
+
+MILLION_IN_AN_HOUR = 1_000_000 / 3600
+COSTS = Costs(
+    ways=tuple(
+        way_of(name, items, 20.0 * items)
+        for runtime in ("LiteRT", "TensorFlow")
+        for name, items in ((f"an image an invocation, {runtime}", 1), (f"fanwise's plan, {runtime}", 500))
+    ),
+    instance=instance(),
+    items_per_s_and_vcpu=40.0,
+)
+COLD = Cold(
+    items=8, seconds={"fanwise, LiteRT": (0.7, 0.9, 0.8)}, init_s={"fanwise, LiteRT": (0.2, 0.2, 0.3)}
+)
+
+
+def test_the_dearer_way_is_said_and_where_the_prices_are_from() -> None:
+    (table,) = PARTS["cost"].tables(COSTS)
+    assert len(table.rows) == 5
+    assert any(note.startswith("With LiteRT, an image an invocation costs 1.") for note in table.notes)
+    assert any("an assumption" in note and "$0.204 an hour" in note for note in table.notes)
+    (cold,) = PARTS["cold"].tables(COLD)
+    assert cold.rows == (("fanwise, LiteRT", "0.80", "0.70 … 0.90", "0.20"),)
+
+
+def test_charts_are_drawn_the_same_each_time(tmp_path: Path) -> None:
+    charts = [
+        *PARTS["jpegs"].charts(JPEGS),
+        *PARTS["cold"].charts(COLD),
+        *PARTS["cost"].charts(COSTS),
+        chart_of(JPEGS, "rows", "Rows"),
+    ]
+    assert [chart.name for chart in charts] == ["jpegs", "cold", "cost", "rows"]
+    assert [(bar.label, bar.value, bar.ours) for bar in charts[0].bars][:2] == [
+        ("loop by hand, LiteRT", 80.0, False),
+        ("fanwise, LiteRT", 79.0, True),
+    ]
+    draw(charts[0], tmp_path / "pictures/once.svg")
+    draw(charts[0], tmp_path / "pictures/twice.svg")
+    once = (tmp_path / "pictures/once.svg").read_bytes()
+    assert once.startswith(b"<?xml")
+    assert once == (tmp_path / "pictures/twice.svg").read_bytes()
+    assert (short(0.8449), short(48.31), short(1234.5)) == ("0.845", "48.3", "1,234")
 
 
 @pytest.mark.parametrize(
@@ -434,7 +660,10 @@ def test_the_page_keeps_its_words_around_the_tables(tmp_path: Path) -> None:
     assert once.startswith("# Words\n")
     assert once.endswith(f"{END}\n\nmore words\n")
     assert "stale words" not in once
-    assert "| steady, items/s |" in once
+    assert "| fanwise, LiteRT |" in once
+    picture = "jpegs-2-core-some-cpu-2-60ghz.svg"
+    assert f"](benchmarks/{picture})" in once
+    assert (tmp_path / "benchmarks" / picture).exists()
     assert "2 cores of Some CPU" in once
     write_report(tmp_path / "results", page)
     assert page.read_text() == once

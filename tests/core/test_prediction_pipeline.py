@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from fake_model import FakeModel
 from fanwise.errors import ItemError, ModelError, NotFound, StoreUnavailable
 from fanwise.items.parsing import Item
 from fanwise.limits import decode_threads
+from fanwise.model.model import Row
 from fanwise.prediction.pipeline import (
     MINI_BATCHES_AHEAD,
     ROWS_AHEAD_A_THREAD,
@@ -88,6 +90,24 @@ def wait_until(happened: Callable[[], bool]) -> None:
 def told(outcomes: Sequence[Outcome]) -> list[object]:
     """y of what was predicted, the error's name of what was not."""
     return [type(o.result).__name__ if isinstance(o.result, ItemError) else o.result["y"] for o in outcomes]
+
+
+def test_what_the_line_itself_holds_is_made_by_no_other_thread(
+    pipeline: Pipeline, model: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.is_fetched = False
+    makers: list[int] = []
+    encode = model.encode
+
+    def told_who(*arguments: Any) -> Row:
+        makers.append(threading.get_ident())
+        return encode(*arguments)
+
+    monkeypatch.setattr(model, "encode", told_who)
+    outcomes = list(pipeline.run(items(10, _3="ShapeMismatch", _9="BadUri"), model, forever))
+    assert told(outcomes) == [1.0, 3.0, 5.0, "ShapeMismatch", 9.0, 11.0, 13.0, 15.0, 17.0, "BadUri"]
+    assert makers == [threading.get_ident()] * 10
+    assert model.predicted == [[0.0, 1.0, 2.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
 
 
 @settings(max_examples=60)

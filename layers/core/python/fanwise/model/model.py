@@ -30,7 +30,8 @@ class Model:
     """A loaded model with its contract.
 
     `mini_batch` is the number of rows it computes at once; `kinds` are the kinds of the values by the names under
-    which items carry them.
+    which items carry them. `is_fetched`: rows are read from elsewhere or decoded (images), and not from the line
+    alone, so that threads make them while the model works; else a thread costs more than it could do.
     """
 
     def __init__(self, contract: Contract, labels: Mapping[str, tuple[str, ...]], runtime: Runtime) -> None:
@@ -43,6 +44,7 @@ class Model:
             name: encoder(name, declared, runtime.inputs[name])
             for name, declared in self._bound.inputs.items()
         }
+        self.is_fetched = "image" in self.kinds.values()
         self._images = tuple(
             declared.names(name)[0]
             for name, declared in self._bound.inputs.items()

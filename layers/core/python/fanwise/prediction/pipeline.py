@@ -1,5 +1,8 @@
 """Fetch, decode and compute, overlapped: threads make rows ahead while the model works on full mini-batches.
 
+Rows that need no fetching or decoding, numbers and text of the line itself, are made in the caller's thread:
+handing one to another thread takes longer than making it.
+
 Items go in and outcomes come out in index order. The threads run native code (the store's client, Pillow) that
 does without the interpreter's lock most of the time; the model is called from the caller's thread alone.
 """
@@ -23,7 +26,7 @@ FIRST_ROWS_S = 1.0  # waited for rows, at least, when time is up before they wer
 LEAVE_S = 1.0  # waited, at most, for threads that are at work on rows nobody wants any more
 
 Row = dict[str, Any]  # signature input → ndarray, without the batch dimension
-Ahead = deque[Future[Row] | ItemError]
+Ahead = deque[Future[Row] | Row | ItemError]
 
 
 class OutOfTime(Exception):
@@ -76,7 +79,16 @@ class Pipeline:
 
     def _fill(self, ahead: Ahead, waiting: Iterator[Item | ItemError], rows_ahead: int, model: Model) -> None:
         while len(ahead) < rows_ahead and (item := next(waiting, None)) is not None:
-            ahead.append(item if isinstance(item, ItemError) else self._pool.submit(self._row, item, model))
+            ahead.append(item if isinstance(item, ItemError) else self._begun(item, model))
+
+    def _begun(self, item: Item, model: Model) -> Future[Row] | Row | ItemError:
+        """The item's row, in a thread where it is fetched; what is in the line already is made at once."""
+        if model.is_fetched:
+            return self._pool.submit(self._row, item, model)
+        try:
+            return self._row(item, model)
+        except ItemError as error:
+            return error.with_traceback(None)
 
     def _row(self, item: Item, model: Model) -> Row:
         return model.encode(item.inputs, item.uri, self._storage.read, item.resolve)
@@ -103,6 +115,9 @@ def _take(ahead: Ahead, rows: int, within_s: float) -> list[Row | ItemError]:
         first = ahead[0]
         if isinstance(first, ItemError):
             taken.append(first)
+        elif isinstance(first, dict):
+            taken.append(first)
+            good += 1
         else:
             try:
                 taken.append(first.result(timeout=max(until - time.monotonic(), 0)))

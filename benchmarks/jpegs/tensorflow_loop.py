@@ -1,12 +1,10 @@
 """The loop to beat: what somebody with a model, a folder of images and an hour writes with TensorFlow.
 
-`python benchmarks/tensorflow_loop.py FOLDER COUNT SCORES`: one process, TensorFlow's own threads, mini-batches of
-32, two of them decoded ahead in two threads. Keeps the scores in memory, says on stdout when each mini-batch was
-done (JSON, `time.monotonic()`), and then writes SCORES (npy, float32 (count, classes)) for the comparison. Not
-imported by anything: from the start of its process, all that it does is this.
+`python -m benchmarks.jpegs.tensorflow_loop FOLDER COUNT SCORES`: one process, TensorFlow's own threads,
+mini-batches of 32, two of them decoded ahead in two threads. Keeps the scores in memory, and writes them as SCORES
+when all is done and told.
 """
 
-import json
 import os
 import sys
 import time
@@ -20,28 +18,24 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+
+from benchmarks.jpegs.pixels import image_files, pixels
+from benchmarks.told import follow_each_other, tell
 
 MINI_BATCH = 32
 MINI_BATCHES_AHEAD = 2
 DECODE_THREADS = 2
 
 
-def pixels(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """float32 (224, 224, 3), -1 to 1."""
-    image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.float32) / 127.5 - 1
-
-
 def main(folder: Path, count: int, scores_path: Path) -> None:
     """Predict the first `count` images of the workload."""
-    files = sorted((folder / "img").glob("*.jpg"))[:count]
+    files = image_files(folder, count)
     model = tf.saved_model.load(str(folder / "model/saved_model"))
     signature = model.signatures["serving_default"]
     name = next(iter(signature.structured_input_signature[1]))
     mini_batches = iter([files[i : i + MINI_BATCH] for i in range(0, len(files), MINI_BATCH)])
     ahead: deque[list[Future[np.ndarray[Any, np.dtype[np.float32]]]]] = deque()
-    scores, done = [], []
+    scores, ends = [], []
     started_s = time.monotonic()
     with ThreadPoolExecutor(DECODE_THREADS) as pool:
 
@@ -55,9 +49,8 @@ def main(folder: Path, count: int, scores_path: Path) -> None:
             images = np.stack([future.result() for future in ahead.popleft()])
             decode_next()
             scores.append(next(iter(signature(**{name: tf.constant(images)}).values())).numpy())
-            done.append({"ended_s": time.monotonic(), "count": len(images)})
-    sys.stdout.write(json.dumps({"started_s": started_s, "mini_batches": done}))
-    np.save(scores_path, np.concatenate(scores))
+            ends.append((time.monotonic(), len(images)))
+    tell(follow_each_other(started_s, ends), np.concatenate(scores), scores_path)
 
 
 if __name__ == "__main__":

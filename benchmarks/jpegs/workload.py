@@ -1,10 +1,11 @@
 """The workload of the bars: seeded MobileNetV2 224, untrained, over JPEGs cut from scikit-learn's two photographs.
 
-Made once: `python -m benchmarks.workload FOLDER COUNT`, in a process of its own, since it imports TensorFlow.
+Made once: `python -m benchmarks.jpegs.workload FOLDER COUNT`, in a process of its own that imports TensorFlow.
 ```
 FOLDER/img/00000.jpg …   320 by 320, quality 88: crops of 200 to 420 pixels, chosen by a seed
 FOLDER/items.jsonl       one item a file
 FOLDER/model/            a bundle: saved_model/ and model.json
+FOLDER/model.keras, model.tflite   the same model, for those who want it so
 ```
 """
 
@@ -14,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.jpegs.pixels import SIDE_PX, image_files, pixels
 from benchmarks.processes import run_module
 
-SIDE_PX = 224
 JPEG_SIDE_PX = 320
 SEED = 0
 CALIBRATION_IMAGES = 32
@@ -30,13 +31,8 @@ def prepare_workload(folder: Path, count: int) -> None:
     making = folder.with_name(f"{folder.name}.making")
     for old in (folder, making):
         shutil.rmtree(old, ignore_errors=True)
-    run_module("benchmarks.workload", str(making), str(count), TF_CPP_MIN_LOG_LEVEL="3")
+    run_module("benchmarks.jpegs.workload", str(making), str(count), variables={"TF_CPP_MIN_LOG_LEVEL": "3"})
     making.rename(folder)
-
-
-def image_files(folder: Path, count: int) -> list[Path]:
-    """The first `count` images, in the order of the items."""
-    return sorted((folder / "img").glob("*.jpg"))[:count]
 
 
 def first_items(folder: Path, count: int) -> Path:
@@ -45,7 +41,8 @@ def first_items(folder: Path, count: int) -> Path:
     if count >= len(lines):
         return folder / "items.jsonl"
     path = folder / f"items-{count}.jsonl"
-    path.write_bytes(b"".join(lines[:count]))
+    if not path.exists():  # the same file: a job has it pinned
+        path.write_bytes(b"".join(lines[:count]))
     return path
 
 
@@ -80,8 +77,6 @@ def write_model(folder: Path) -> None:
     import numpy as np  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    from benchmarks.tensorflow_loop import pixels  # noqa: PLC0415 - imports TensorFlow
-
     keras.utils.set_random_seed(SEED)
     model = keras.applications.MobileNetV2(weights=None)
     for layer in model.layers:
@@ -92,6 +87,8 @@ def write_model(folder: Path) -> None:
     model.layers[-1].set_weights([kernel * HEAD_SCALE, bias])
     saved_model = str(folder / "model/saved_model")
     model.export(saved_model, verbose=False)
+    model.save(folder / "model.keras")
+    (folder / "model.tflite").write_bytes(tf.lite.TFLiteConverter.from_saved_model(saved_model).convert())
     signature = tf.saved_model.load(saved_model).signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
     (output,) = signature.structured_outputs
