@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.jpegs.workload import first_items, prepare_workload
 from benchmarks.part import Part, Run
 from benchmarks.processes import environment, run_module, run_process
 from benchmarks.simulated_process import Played
 from benchmarks.tables import Table, verdict
-from benchmarks.jpegs.workload import first_items, prepare_workload
 from fanwise.model.profile import RuntimeProfile
 from fanwise.pricing import prices_of
 from fanwise.reckoning.batching import DEFAULT_SIZE
