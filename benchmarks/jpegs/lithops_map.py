@@ -1,7 +1,7 @@
 """Lithops: `map` over chunks of the images, on its localhost backend (lithops-cloud.github.io).
 
-`python -m benchmarks.jpegs.lithops_map FOLDER COUNT SCORES`: a worker process a core, each with TensorFlow on one
-thread, and chunks of two mini-batches of 32. A worker keeps the model from chunk to chunk.
+`python -m benchmarks.jpegs.lithops_map FOLDER COUNT SCORES`: a worker process and a call a core, with TensorFlow
+on one thread, and mini-batches of 32. More calls are slower: each loads the model anew.
 """
 
 import os
@@ -10,7 +10,6 @@ import time
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,14 @@ from benchmarks.jpegs.pixels import image_files, pixels
 from benchmarks.told import Ramp, Scores, tell
 
 MINI_BATCH = 32
-CHUNK = 2 * MINI_BATCH
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "lithops": {"backend": "localhost", "storage": "localhost", "log_level": "ERROR"},
     "localhost": {"runtime": sys.executable, "worker_processes": len(os.sched_getaffinity(0))},
 }
 
 
-@cache
 def loaded(saved_model: str) -> tuple[Any, str, Any]:
-    """The model in this worker: it, and its signature with the input's name."""
+    """The model, its input's name and its signature."""
     import tensorflow as tf  # noqa: PLC0415 - in the workers alone
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -52,13 +49,17 @@ def predict(saved_model: str, paths: list[str]) -> tuple[Ramp, Scores]:
 
 def main(folder: Path, count: int, scores_path: Path) -> None:
     """Predict the first `count` images of the workload."""
-    # By its name: what is sent of a module is imported there, and keeps what it holds from chunk to chunk.
+    # By its name: Lithops then sends a name, and not this script.
     from benchmarks.jpegs import lithops_map  # noqa: PLC0415, PLW0406
 
+    cores = CONFIG["localhost"]["worker_processes"]
     paths = [str(path) for path in image_files(folder, count)]
     chunks = [
-        {"saved_model": str(folder / "model/saved_model"), "paths": paths[i : i + CHUNK]}
-        for i in range(0, len(paths), CHUNK)
+        {
+            "saved_model": str(folder / "model/saved_model"),
+            "paths": paths[len(paths) * i // cores : len(paths) * (i + 1) // cores],
+        }
+        for i in range(cores)
     ]
     with lithops.FunctionExecutor(config=CONFIG) as executor:
         executor.map(lithops_map.predict, chunks)

@@ -1,7 +1,7 @@
 """Lithops over rows: `map` over shares of the lines, on its localhost backend.
 
-`python -m benchmarks.rows.lithops_map FOLDER COUNT SCORES`: a worker process a core, each with TensorFlow on one
-thread; 20 shares, of which each is read by `json`, predicted 1,024 at a time, and written as a file.
+`python -m benchmarks.rows.lithops_map FOLDER COUNT SCORES`: a worker process and a call a core, with TensorFlow on
+one thread; lines are read by `json`, predicted 1,024 at a time, and written as a file.
 """
 
 import json
@@ -17,11 +17,10 @@ import lithops
 import numpy as np
 
 from benchmarks.jpegs.lithops_map import CONFIG, loaded
-from benchmarks.rows.lines import INPUT, ITEMS_FILE, mini_batches, shares
+from benchmarks.rows.lines import INPUT, ITEMS_FILE, cores, mini_batches, shares
 from benchmarks.told import Ramp, Scores, tell
 
 MINI_BATCH = 1024
-SHARES = 20
 
 
 def predict(folder: str, start: int, stop: int, out: str) -> tuple[Ramp, Scores]:
@@ -43,7 +42,7 @@ def predict(folder: str, start: int, stop: int, out: str) -> tuple[Ramp, Scores]
 
 def main(folder: Path, count: int, scores_path: Path) -> None:
     """Predict the first `count` rows of the workload."""
-    # By its name: what is sent of a module is imported there, and keeps what it holds from chunk to chunk.
+    # By its name: Lithops then sends a name, and not this script.
     from benchmarks.rows import lithops_map  # noqa: PLC0415, PLW0406
 
     calls = [
@@ -53,7 +52,7 @@ def main(folder: Path, count: int, scores_path: Path) -> None:
             "stop": rows.stop,
             "out": str(scores_path.with_name(f"predictions-{i}.jsonl")),
         }
-        for i, rows in enumerate(shares(count, SHARES))
+        for i, rows in enumerate(shares(count, cores()))
     ]
     with lithops.FunctionExecutor(config=CONFIG) as executor:
         executor.map(lithops_map.predict, calls)
