@@ -179,9 +179,9 @@ def a_job_that_fails_after_it_succeeded(cloud: PermittedJobs) -> None:
     start = cloud.start({"items": put_items(cloud, "", "die")})
     results = results_of(cloud, cloud.run(start))
     assert results.exists("_SUCCESS")
-    commits = [info.key for info in cloud.storage.list(f"{results.home}commits/")]
-    for key in commits:
-        cloud.storage.delete(f"s3://{RESULTS}/{key}")
+    for folder in ("commits/", "map-run/"):  # which holds the commits too
+        for key in [info.key for info in cloud.storage.list(results.home + folder)]:
+            cloud.storage.delete(f"s3://{RESULTS}/{key}")
     cloud.faults = cloud.waiting_faults = ["throttled"] * 500
     failed = cloud.run({**start, "resume": True}, "second")
     assert failed.status == "FAILED"

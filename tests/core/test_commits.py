@@ -1,6 +1,6 @@
 """The ledger: decided once, whoever asks, and the walk adds up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fanwise.commits import Walk, answer_of, commit_key, decide, read_commit, walk
 from fanwise.errors import FanwiseError
 from fanwise.records import Commit, Invocation
-from fanwise.storage import Storage
+from fanwise.storage import ObjectInfo, Storage
 from ledger import HOME, Ledger, cut_by_count
 
 
@@ -150,3 +150,21 @@ def test_rows_are_read_across_the_borders_of_what_is_read_at_once(monkeypatch: p
     found, reads = reads_of_walk(ledger)
     assert found.commits == commits
     assert reads > 20
+
+
+def test_the_files_are_pinned_without_versions_and_may_be_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version asks for a permission of its own (GetObjectVersion), which AggregateResults has not."""
+    ledger = Ledger([3])
+    commits = [ledger.commit(entry) for entry in ledger.entries]
+    tell(ledger, commits)
+    pins: list[ObjectInfo] = []
+
+    def refused(_storage: Storage, uri: str, info: ObjectInfo) -> Iterator[bytes]:
+        pins.append(info)
+        raise PermissionError(uri)
+
+    monkeypatch.setattr(Storage, "stream", refused)
+    assert walk(ledger.storage, HOME).commits == commits
+    assert [(pin.version_id, bool(pin.etag)) for pin in pins] == [(None, True)]

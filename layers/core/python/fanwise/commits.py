@@ -11,7 +11,7 @@ hundred thousand commits in one object. A commit is read by itself where they la
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -150,12 +150,14 @@ def _told(storage: Storage, home: str) -> dict[str, Commit]:
             continue
         begun = b""
         try:
-            for chunk in storage.stream(f"s3://{bucket}/{info.key}", info):
+            # By ETag: AggregateResults may not ask for versions.
+            pin = replace(info, version_id=None)
+            for chunk in storage.stream(f"s3://{bucket}/{info.key}", pin):
                 lines, _, begun = (begun + chunk).rpartition(b"\n")
                 for answer in _answer_decoder.decode_lines(lines):
                     if answer.commit is not None:
                         told[answer.commit.entry] = answer.commit
-        except (msgspec.DecodeError, FileNotFoundError, ItemsChanged):
+        except (msgspec.DecodeError, FileNotFoundError, PermissionError, ItemsChanged):
             continue  # it only spares requests; the commits are what counts
     return told
 
