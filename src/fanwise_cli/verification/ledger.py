@@ -90,7 +90,7 @@ def is_there(storage: Storage, uri: str) -> bool:
 
 def _ledger(storage: Storage, home: str, troubles: list[str]) -> Walk | None:
     try:
-        return walk(storage, home)
+        return walk(storage, home, by_answers=False)
     except FileNotFoundError as error:
         troubles.append(f"the ledger cannot be read: {error}")
     except (FanwiseError, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -118,13 +118,14 @@ class Walk:
     left: list[Entry]
 
 
-def walk(storage: Storage, home: str) -> Walk:
+def walk(storage: Storage, home: str, *, by_answers: bool = True) -> Walk:
     """Go from `work/0.jsonl` through the commits and their rests.
 
+    Not `by_answers`: each commit is read by itself, and what children answered is not looked at.
     Raises `FanwiseError` where a commit's counts do not add up to its entry's, or its rests are not parts of it:
     something else wrote there.
     """
-    told = _told(storage, home)
+    told = _told(storage, home) if by_answers else {}
     level = read_work(storage, home, 0)
     planned, commits, left = len(level), [], []
     with ThreadPoolExecutor(READERS) as readers:
