@@ -77,7 +77,7 @@ fuzz: setup ## Fuzz every parser, each for SECONDS=60 (Linux); what breaks one s
 	@scripts/environment.sh tool atheris
 	.tools/atheris/bin/python tests/fuzz --seconds $(SECONDS)
 
-bench: setup ## Measure beside hand-written loops, Ray Data, Lithops and Keras; half an hour
+bench: setup ## Measure beside hand-written loops, Ray Data, Lithops and Keras; an hour
 	@scripts/environment.sh tool peers || echo "bench: the peers could not be installed; measuring without them" >&2
 	$(BIN)/python -m benchmarks
 

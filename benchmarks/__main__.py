@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,7 @@ from benchmarks import peers
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import kind_of, this_machine
 from benchmarks.part import Run
-from benchmarks.parts import PARTS, tables_of
+from benchmarks.parts import PARTS
 from benchmarks.report import write_report
 from benchmarks.results import Results, write_results
 from benchmarks.tables import for_terminal
@@ -38,9 +39,7 @@ def measure(
     context: typer.Context,
     only: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"Measure this part alone ({', '.join(PARTS)}); may be repeated; the run is not kept."
-        ),
+        typer.Option(help=f"Measure this part alone ({', '.join(PARTS)}); may be repeated."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="One repetition, fewer items; the run is not kept.")
@@ -57,24 +56,28 @@ def measure(
             )
     console = Console(stderr=True)
     names = [name for name in PARTS if not only or name in only]
+    kept = not quick and repetitions >= REPETITIONS
+    folder = RESULTS if kept else WORK / "results"
+    measured: dict[str, msgspec.Struct] = {}
     try:
-        results = _measured(names, quick, 1 if quick else repetitions, console)
+        for results in _measured(names, measured, quick, 1 if quick else repetitions, console):
+            path = write_results(results, folder, kind_of(results.machine))
+            _say(console, f"{'kept' if kept else 'written, not kept'}: {path.relative_to(HERE.parent)}")
+            last = [*results.parts][-1]
+            for table in PARTS[last].tables(measured[last]):
+                Console().print(for_terminal(table))
     except KeyboardInterrupt:
-        console.print("interrupted; nothing was kept", style="yellow")
+        console.print("interrupted; what was measured before stands", style="yellow")
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for table in tables_of(results):
-        Console().print(for_terminal(table))
-    kept = len(results.parts) == len(PARTS) and not quick and repetitions >= REPETITIONS
-    path = write_results(results, RESULTS if kept else WORK / "results", kind_of(results.machine))
-    _say(console, f"{'kept' if kept else 'written, not kept'}: {path.relative_to(HERE.parent)}")
-    if len(results.parts) < len(names):
+    if len(measured) < len(names):
         raise typer.Exit(1)
 
 
-def _measured(names: list[str], quick: bool, repetitions: int, console: Console) -> Results:
-    """What these parts leave. One that fails is said and left out: those that were measured are worth having."""
+def _measured(
+    names: list[str], measured: dict[str, msgspec.Struct], quick: bool, repetitions: int, console: Console
+) -> Iterator[Results]:
+    """What these parts leave, after each of them; one that fails is said and left out."""
     load_before = round(os.getloadavg()[0], 2)
-    measured: dict[str, msgspec.Struct] = {}
     for name in names:
 
         def say(line: str, name: str = name) -> None:
@@ -85,15 +88,16 @@ def _measured(names: list[str], quick: bool, repetitions: int, console: Console)
             measured[name] = PARTS[name].measure(run)
         except BenchmarkError as error:
             say(f"NOT MEASURED: {error}")
-    return Results(
-        fanwise=fanwise.__version__,
-        date=datetime.now(UTC).date().isoformat(),
-        machine=this_machine(),
-        quick=quick,
-        load_before=load_before,
-        parts={name: msgspec.to_builtins(left) for name, left in measured.items()},
-        versions=peers.versions(),
-    )
+            continue
+        yield Results(
+            fanwise=fanwise.__version__,
+            date=datetime.now(UTC).date().isoformat(),
+            machine=this_machine(),
+            quick=quick,
+            load_before=load_before,
+            parts={name: msgspec.to_builtins(left) for name, left in measured.items()},
+            versions=peers.versions(),
+        )
 
 
 def _say(console: Console, line: str) -> None:

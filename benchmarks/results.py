@@ -39,9 +39,20 @@ _NAME = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})-(?P<kind>[a-z0-9-]+)\.json")
 
 
 def write_results(results: Results, folder: Path, kind: str) -> Path:
-    """Keep a run as `folder/DATE-KIND.json`; a later run of the same day takes its place."""
+    """Keep a run as `folder/DATE-KIND.json`, whole or as far as it is.
+
+    Parts that were kept that day already, of the same fanwise on the same machine, stay if this run has them not.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{results.date}-{kind}.json"
+    before = read_results(path) if path.exists() else None
+    if before is not None and (before.fanwise, before.machine) == (results.fanwise, results.machine):
+        results = msgspec.structs.replace(
+            results,
+            parts=before.parts | results.parts,
+            load_before=max(before.load_before, results.load_before),
+            versions=results.versions or before.versions,
+        )
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     return path
 

@@ -468,6 +468,15 @@ def test_a_run_reads_back_as_it_was_kept_and_the_newest_of_a_kind_counts(tmp_pat
     assert latest_by_kind(tmp_path) == [older, results()]
 
 
+def test_parts_of_a_day_are_kept_beside_each_other(tmp_path: Path) -> None:
+    whole = results()
+    for name, left in whole.parts.items():
+        path = write_results(msgspec.structs.replace(whole, parts={name: left}), tmp_path, "2-core-x")
+    assert read_results(path) == whole
+    other = msgspec.structs.replace(whole, fanwise="9.9", parts={})
+    assert read_results(write_results(other, tmp_path, "2-core-x")) == other
+
+
 def test_what_is_kept_is_plain_json(tmp_path: Path) -> None:
     kept = msgspec.json.decode(write_results(results(), tmp_path, "kind").read_bytes())
     assert kept["format"] == 2
