@@ -13,13 +13,14 @@ import msgspec
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.growth_data import ITEMS_AN_ENTRY, RESULTS, ListedFolder, results_in, round_of
-from benchmarks.measured import peak_memory_mb, pin_to_one_core
+from benchmarks.measured import pin_to_one_core
 from benchmarks.simulated_process import scenario_of
 from fanwise.aggregation import aggregate_results
 from fanwise.model.bundle import Digest, digest_of
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.planning import plan_job
 from fanwise.storage import FolderBackend, Storage
+from fanwise_cli.measuring import peak_memory_mb
 from fanwise_local.simulation import simulate
 
 Work = Literal["jsonl", "csv", "folder", "commits", "commits alone", "simulated"]

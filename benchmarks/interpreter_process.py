@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.measured import peak_memory_mb, pin_to_one_core
+from benchmarks.measured import pin_to_one_core
 from fanwise.records import Entry, Round
+from fanwise_cli.measuring import peak_memory_mb
 from fanwise_local.clock import Clock, run_virtual
 from fanwise_local.faults.plan import state_name
 from fanwise_local.states.definition import parse_definition

@@ -1,8 +1,6 @@
-"""Inside a measured process: one core, and how much memory it came to."""
+"""Inside a measured process: one core."""
 
 import os
-import resource
-import sys
 
 
 def pin_to_one_core() -> bool:
@@ -11,9 +9,3 @@ def pin_to_one_core() -> bool:
         return False
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     return True
-
-
-def peak_memory_mb() -> float:
-    """Of this process; what had started it was smaller, or its own peak could show here."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024  # bytes there, KiB elsewhere

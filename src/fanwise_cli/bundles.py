@@ -41,7 +41,7 @@ from fanwise_cli.bundle_sources import BundleSource, find_source
 
 VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
 # What a bundle is made into: one more with each change of that, or what was kept before would be taken for it.
-PREPARATION = 2  # 1 had no LiteRT
+PREPARATION = 3  # 1 had no LiteRT, 2 seldom figures of TensorFlow beside it
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from fanwise.model.runtime import ComputeError, Runtime, import_runtime
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime as RuntimeName
 from fanwise_cli.bundles import Report
-from fanwise_cli.measuring import MOST_LOAD_S, measure, measure_apart, peak_memory_mb
+from fanwise_cli.measuring import measure, measure_apart, peak_memory_mb
 
 Labels = Mapping[str, tuple[str, ...]]
 
 DIED = "the process that converted it died"
+MOST_LOAD_OF_TWO_S = 10.0  # TensorFlow is measured beside LiteRT, unless nobody would wait for it
 
 
 def prepare_bundle(folder: Path, tell: Callable[[Report], None], samples: Path | None = None) -> None:
@@ -116,7 +117,7 @@ def _prepare_for_both(
     measured: dict[RuntimeName, RuntimeProfile | None] = {}
     if conversion.refused is None:
         measured["litert"] = measure_apart(folder, "litert")
-    if conversion.refused is not None or load_s < MOST_LOAD_S:  # of two, it is the one that is not run
+    if conversion.refused is not None or load_s < MOST_LOAD_OF_TWO_S:
         measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb)
     _write_profile(folder, measured)
 
