@@ -45,7 +45,7 @@ def write_results(results: Results, folder: Path, kind: str) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{results.date}-{kind}.json"
-    before = read_results(path) if path.exists() else None
+    before = _readable(path)
     if before is not None and (before.fanwise, before.machine) == (results.fanwise, results.machine):
         results = msgspec.structs.replace(
             results,
@@ -55,6 +55,13 @@ def write_results(results: Results, folder: Path, kind: str) -> Path:
         )
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     return path
+
+
+def _readable(path: Path) -> Results | None:
+    try:
+        return read_results(path)
+    except BenchmarkError:  # none, or of another format
+        return None
 
 
 def read_results(path: Path) -> Results:
