@@ -25,7 +25,7 @@ from fanwise_cli.terminal import for_people, for_results, print_document
 if TYPE_CHECKING:
     from fanwise_cli.stack.connection import DeployedStack
 
-# Of `fanwise simulate` too.
+# Of `fanwise simulate` too, and some of `fanwise tune`.
 ItemsOrCount = Annotated[
     str,
     typer.Argument(

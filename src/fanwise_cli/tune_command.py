@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fanwise_cli.estimate_command import Architecture, Model
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import MaxConcurrency
 from fanwise_cli.stack.options import (
@@ -29,9 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def tune(
     items: Items,
-    model: Annotated[
-        str | None, typer.Option("--model", help="A model of this machine, or NAME@VERSION of the stack.")
-    ] = None,
+    model: Model = None,
     by: Annotated[str, typer.Option("--by", help="What is best: price or time.")] = "price",
     memory: Annotated[
         list[str] | None,
@@ -60,7 +59,7 @@ def tune(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw price against time into FILE.svg or .png.")
     ] = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="x86_64 or arm64, for its prices.")] = None,
+    arch: Architecture = None,
     stack: Annotated[
         str | None, typer.Option("--stack", help="Measure on that stack, in place of this machine.")
     ] = None,

@@ -12,6 +12,7 @@ from fanwise.pricing import gb_s, prices_of
 from fanwise.reckoning.batching import GET_MS, reads_of
 from fanwise.reckoning.choices import HEADROOM
 from fanwise.reckoning.estimate import Work
+from fanwise_cli.estimating import described_model
 from fanwise_cli.measuring import ASSUMED_INVOCATION_MS
 from fanwise_cli.pictures import check_picture
 from fanwise_cli.summary import dollars, lasted
@@ -143,7 +144,7 @@ def tune(options: TuneOptions, place: Place, console: JobConsole) -> Tuned:
             f" --batch-size; fanwise run says what the model has against the items"
         )
     return Tuned(
-        model={"name": job.model.name, "version": job.model.version, "digest": job.model.digest},
+        model=described_model(job.model),
         given=options.model or f"{job.model.name}@{job.model.version}",
         by=options.by,
         work=work,
