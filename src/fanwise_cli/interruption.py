@@ -1,11 +1,14 @@
-"""Ctrl-C, and SIGTERM like it, while the event loop runs: an event, in place of an exception anywhere in it."""
+"""Ctrl-C, and SIGTERM like it, while an event loop runs: never an exception anywhere in it."""
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from threading import Thread
+from typing import Any, TypeVar
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_Result = TypeVar("_Result")
 
 
 @contextmanager
@@ -32,3 +35,28 @@ def interruption() -> Iterator[asyncio.Event]:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+@contextmanager
+def loop_elsewhere() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread of its own: a Ctrl-C is raised in the main thread, and the loop goes on."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        thread = Thread(target=loop.run_forever, name="event loop", daemon=True)
+        thread.start()
+        try:
+            yield loop
+        finally:
+            with uninterrupted():
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+
+
+def result_of(coroutine: Coroutine[Any, Any, _Result], loop: asyncio.AbstractEventLoop) -> _Result:
+    """What it returns or raises, run by a loop elsewhere; cancelled when the wait for it is interrupted."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        raise

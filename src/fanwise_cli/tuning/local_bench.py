@@ -6,7 +6,6 @@ be given, so time is reckoned: what took as much processor time as that takes at
 """
 
 import asyncio
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from fanwise.errors import InputError, StoreUnavailable
 from fanwise.limits import VCPU_MB
 from fanwise.records import Entry, Runtime
+from fanwise_cli.interruption import loop_elsewhere, result_of, uninterrupted
 from fanwise_cli.measuring import this_machine
 from fanwise_cli.preparation import naming_items, publish_model, unusable_paths_are_input
 from fanwise_cli.stack.submit import ask
@@ -120,26 +120,26 @@ class LocalBench:
             work_dir=self._work_dir,
             cores=ceil(setting.memory_mb / VCPU_MB),
         )
-        with asyncio.Runner() as runner:
-            runner.run(service.start())
+        with loop_elsewhere() as loop:
+            result_of(service.start(), loop)
             try:
-                environment = _Environment(runner, service, function, self._sample, setting)
+                environment = _Environment(loop, service, function, self._sample, setting)
                 yield environment.invoke
             finally:
-                runner.run(service.close())
-                shutil.rmtree(self._work_dir / "tmp", ignore_errors=True)
+                with uninterrupted():
+                    result_of(service.close(), loop)
 
 
 class _Environment:
     def __init__(
         self,
-        runner: asyncio.Runner,
+        loop: asyncio.AbstractEventLoop,
         service: FunctionService,
         function: Function,
         sample: Sample,
         setting: Setting,
     ) -> None:
-        self._runner = runner
+        self._loop = loop
         self._service = service
         self._function = function
         self._sample = sample
@@ -151,7 +151,7 @@ class _Environment:
         event, name = self._sample.event(self._setting.runtime, entry)
         before_s = self._processor_s()
         try:
-            result = self._runner.run(self._service.invoke(self._function.arn, event))
+            result = result_of(self._service.invoke(self._function.arn, event), self._loop)
         except OSError as error:
             raise StoreUnavailable(f"{self._function.name} could not be run here: {error}") from error
         is_warm, self._pid = result.pid == self._pid, result.pid
