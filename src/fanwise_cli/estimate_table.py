@@ -6,9 +6,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fanwise.limits import VCPU_MB
+from fanwise.limits import DEADLINE_RESERVE_S, VCPU_MB
 from fanwise.reckoning.choices import HEADROOM
 from fanwise.reckoning.estimate import PROMISED_EXECUTIONS, Estimate
+from fanwise.reckoning.queueing import S3_GETS_PER_S
 from fanwise.records import ModelRef
 from fanwise_cli.counting import LINE_BYTES
 from fanwise_cli.estimating import Reckoned
@@ -23,6 +24,7 @@ _TIMES = {
     "ramp_up": "ramp-up",
     "cold_starts": "cold starts",
     "compute": "compute",
+    "s3_wait": "waiting for S3",
     "tail": "tail",
     "account": "accounting",
 }
@@ -70,7 +72,7 @@ def print_estimate(console: JobConsole, reckoned: Reckoned) -> None:
     )
     console.print(_choices(reckoned))
     ramp_up = "Ramp-up: 1,000 environments each 10 s; tail: what the last batches are waited for."
-    for line in [ramp_up, *rests_on(job, found)]:
+    for line in [ramp_up, *_of_s3(job, found), *rests_on(job, found)]:
         console.tell(line, "dim", wrap=True)
 
 
@@ -82,7 +84,11 @@ def named(model: ModelRef) -> str:
 def parts_table(duration_s: Any, cost_usd: dict[str, Any]) -> Table:
     """Time and price in their parts, beside each other; parts of a price that are nothing are left out."""
     times = [("time", lasted(duration_s.total), "bold")]
-    times += [(f"  {label}", lasted(getattr(duration_s, name)), "") for name, label in _TIMES.items()]
+    times += [
+        (f"  {label}", lasted(getattr(duration_s, name)), "")
+        for name, label in _TIMES.items()
+        if name != "s3_wait" or duration_s.s3_wait
+    ]
     prices = [("price", dollars(cost_usd["total"]), "bold")]
     prices += [
         (f"  {label}", dollars(cost_usd["parts"][name]), "")
@@ -100,7 +106,11 @@ def parts_table(duration_s: Any, cost_usd: dict[str, Any]) -> Table:
 
 def _choices(reckoned: Reckoned) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2))
-    for name in ("memory", "vCPUs", "items a batch", "time", "price", ""):
+    some_fewer = any(
+        choice.max_concurrency < reckoned.estimate.max_concurrency for choice in reckoned.choices
+    )
+    at_once = ("at once",) if some_fewer else ()
+    for name in ("memory", "vCPUs", "batch size", *at_once, "time", "price", ""):
         table.add_column(name, justify="right")
     for choice in reckoned.choices:
         marks = [
@@ -115,6 +125,7 @@ def _choices(reckoned: Reckoned) -> Table:
             f"{choice.memory_mb:,} MB",
             f"{choice.memory_mb / VCPU_MB:.2g}",
             f"{choice.batch_size:,}",
+            *([f"{choice.max_concurrency:,}"] if some_fewer else []),
             lasted(choice.duration_s),
             dollars(choice.total_usd),
             Text(", ".join(marks), "green" if "best" in marks else "dim"),
@@ -132,6 +143,24 @@ def _for_a_dollar(executions: dict[str, int]) -> str:
         f"{executions['lambda']:,} such executions by Lambda alone ({promised}), {executions['all']:,} with"
         f" everything"
     )
+
+
+def _of_s3(job: Survey, found: Estimate) -> list[str]:
+    """What waiting for S3 means, where an estimate has it."""
+    if not found.duration_s.s3_wait:
+        return []
+    lines = [
+        f"Waiting for S3: it gives {S3_GETS_PER_S:,} objects a second of one prefix, below which all that items"
+        f" point at is taken to lie. More environments than it has objects for cost more, and end no sooner."
+    ]
+    longest_s = found.environments * job.work.reading_s
+    if longest_s > job.size.timeout_s - DEADLINE_RESERVE_S:
+        lines.append(
+            f"An invocation would wait up to {lasted(longest_s)} for its objects, and its timeout is"
+            f" {lasted(job.size.timeout_s)}: what is not done by then is left to further rounds, which are not in"
+            f" these figures. --max-concurrency helps; fanwise simulate plays it through."
+        )
+    return lines
 
 
 def rests_on(job: Survey, found: Estimate) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
-from fanwise.reckoning.estimate import RAMP_ENVIRONMENTS, RAMP_S
+from fanwise.reckoning.queueing import RAMP_ENVIRONMENTS, RAMP_S
 from fanwise_cli.chart import moment
 from fanwise_cli.pictures import BLUE, GREEN, INK, ORANGE, PALE_INK, RED, figure
 from fanwise_cli.progress import counted

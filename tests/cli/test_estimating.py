@@ -10,8 +10,10 @@ import pytest
 
 from cloud_in_process import item, write_bundle, write_items
 from commands import Ended
+from fanwise.model.bundle import BundleFile, Digest, digest_of, sha256_of
 from fanwise.model.profile import Profile
-from profiles import runtime_profile
+from fanwise.model.signature import Signature, TensorSpec
+from profiles import ON_LAMBDA, runtime_profile
 
 Fanwise = Callable[..., Ended]
 
@@ -58,6 +60,33 @@ def test_the_job_that_runs_has_the_batches_that_were_reckoned(
     assert fanwise("run", items, "--model", profiled, "--out", out, "--quiet").code == 0
     summary = json.loads((out / "summary.json").read_bytes())
     assert summary["entries"]["planned"] == before["batches"]
+
+
+def test_images_that_s3_does_not_give_fast_enough(fanwise: Fanwise, profiled: Path) -> None:
+    contract = profiled / "model.json"
+    contract.write_text('{"inputs": {"x": {"kind": "image", "height": 8, "width": 8, "channels": 1}}}')
+    digest = msgspec.json.decode((profiled / "digest.json").read_bytes(), type=Digest)
+    files = {**digest.files, contract.name: BundleFile(sha256_of(contract), contract.stat().st_size)}
+    digest = msgspec.structs.replace(
+        digest,
+        digest=digest_of({name: file.sha256 for name, file in files.items()}),
+        files=files,
+        signature=Signature({"x": TensorSpec("float32", (None, 8, 8, 1))}, digest.signature.outputs),
+    )
+    (profiled / "digest.json").write_bytes(msgspec.json.encode(digest))
+    profile = Profile(runtimes={"tensorflow": runtime_profile(measured_on=ON_LAMBDA, peak_memory_mb=100)})
+    (profiled / "profile.json").write_bytes(msgspec.json.encode(profile))
+    ended = fanwise("estimate", "1,000,000", "--model", profiled, "--quiet", "--max-concurrency", "2000")
+    assert (ended.code, ended.stderr) == (0, "")
+    told = " ".join(ended.stdout.split())
+    for words in (
+        "waiting for S3 1 min",
+        "vCPUs batch size at once time",
+        "at once: S3 gives 5,500 objects a second of one prefix",
+        "point at is taken to lie",
+        "and its timeout is 2 min 0 s",
+    ):
+        assert words in told, words
 
 
 def test_the_table_has_every_part_and_says_what_it_rests_on(

@@ -130,11 +130,11 @@ class Handlers:
         await asyncio.sleep(self._durations.init_s * factor)
         return self._durations.load_s * factor
 
-    async def _work(self, seconds: float) -> None:
-        """Work for so long, or die of the timeout."""
+    async def _work(self, seconds: float, *, after_s: float = 0.0) -> None:
+        """Work for so long, so long after the invocation began, or die of the timeout."""
         timeout_s = self._scenario.size.timeout_s
-        await asyncio.sleep(min(seconds, timeout_s))
-        if seconds > timeout_s:
+        await asyncio.sleep(min(seconds, timeout_s - after_s))
+        if after_s + seconds > timeout_s:
             raise StatesError(
                 TIMED_OUT, f"RequestId: simulated Error: Task timed out after {timeout_s:.2f} seconds"
             )
@@ -153,6 +153,12 @@ class Handlers:
         if load_s < timeout_s < load_s + AFTER_LOAD_S:
             await self._work(load_s)
             raise StatesError("StoreUnavailable", f"the model took {load_s:.0f} s to load (simulated)")
+        if load_s:
+            try:
+                await self._work(load_s)
+            except StatesError:
+                self._counts.died()
+                raise
         self._counts.gets += GETS_OF_AN_INVOCATION - 1
         factor = self._chance.of_work()
         gets = entry.count * self._scenario.work.reads
@@ -164,7 +170,7 @@ class Handlers:
             work_s = reading_s
         done, work_s = self._in_time(entry.count, load_s, work_s)
         try:
-            await self._work(load_s + work_s)
+            await self._work(work_s, after_s=load_s)
         except StatesError:
             self._counts.died()
             raise

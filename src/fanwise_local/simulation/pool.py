@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fanwise.reckoning.estimate import RAMP_ENVIRONMENTS, RAMP_S
+from fanwise.reckoning.queueing import RAMP_ENVIRONMENTS, RAMP_S
 from fanwise_local.clock import VIRTUAL_RESOLUTION_S
 from fanwise_local.simulation.rates import TokenBucket
 

@@ -10,11 +10,11 @@ import asyncio
 import random as randoms
 from collections.abc import Callable
 
+from fanwise.reckoning.queueing import S3_GETS_PER_S, S3_PUTS_PER_S
 from fanwise.storage import RETRIES
 from fanwise_local.simulation.rates import TokenBucket
 from fanwise_local.states.errors import StatesError
 
-PUTS_A_S, GETS_A_S = 3500, 5500
 FIRST_BACKOFF_S, BACKOFF_BASE = 0.1, 2.0
 
 
@@ -31,19 +31,19 @@ class S3:
     async def get(self, folder: str) -> None:
         """One GET. Raises `StatesError` with StoreUnavailable when the client gives up."""
         if self._limited:
-            await self._request(_bucket(self._gets, folder, GETS_A_S))
+            await self._request(_bucket(self._gets, folder, S3_GETS_PER_S))
 
     async def put(self, folder: str) -> None:
         """One PUT. Raises like `get`."""
         if self._limited:
-            await self._request(_bucket(self._puts, folder, PUTS_A_S))
+            await self._request(_bucket(self._puts, folder, S3_PUTS_PER_S))
 
     def reading_s(self, gets: int) -> float:
         """How long an invocation waits, at least, for all that its items point at."""
         if not self._limited or not gets:
             return 0.0
         now_s = asyncio.get_running_loop().time()
-        return _bucket(self._gets, "what items point at", GETS_A_S).queue(now_s, gets)
+        return _bucket(self._gets, "what items point at", S3_GETS_PER_S).queue(now_s, gets)
 
     async def _request(self, bucket: TokenBucket) -> None:
         loop = asyncio.get_running_loop()

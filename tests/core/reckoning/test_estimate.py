@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from fanwise.limits import VCPU_MB
 from fanwise.pricing import prices_of
 from fanwise.reckoning.batching import FunctionSize
-from fanwise.reckoning.estimate import (
-    RAMP_ENVIRONMENTS,
-    RAMP_S,
-    Estimate,
-    Work,
-    estimate,
-    last_end_s,
-    ramp,
-)
+from fanwise.reckoning.estimate import Estimate, Work, estimate
+from fanwise.reckoning.queueing import RAMP_ENVIRONMENTS, RAMP_S, S3_BURST_S, Queue
 from fanwise_local.template import read_stack, stack_root
 from profiles import ON_LAMBDA, runtime_profile
 
@@ -58,10 +51,36 @@ def played(entries: int, max_concurrency: int, start_s: float, work_s: float) ->
 def test_the_closed_form_is_what_a_queue_comes_to(
     entries: int, max_concurrency: int, start_s: float, work_s: float
 ) -> None:
-    waves = ramp(entries, max_concurrency, start_s, work_s)
+    queue = Queue(entries, max_concurrency, start_s=start_s, work_s=work_s)
     environments, end_s = played(entries, max_concurrency, start_s, work_s)
-    assert sum(waves) == environments
-    assert last_end_s(entries, waves, start_s, work_s) == pytest.approx(end_s, rel=1e-6)
+    assert queue.environments == environments
+    assert queue.end_s == pytest.approx(end_s, rel=1e-6)
+    assert queue.waiting_s == 0
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 5000),
+    st.sampled_from([1, 10, 999, 1000]),
+    st.sampled_from([0.25, 2.0]),
+    st.sampled_from([0.5, 3.0, 20.0]),
+    st.sampled_from([0.001, 0.01, 0.1]),
+)
+def test_the_closed_form_is_what_a_queue_for_s3_comes_to(
+    entries: int, max_concurrency: int, start_s: float, work_s: float, reading_s: float
+) -> None:
+    """Everyone asks when they begin, and what is asked for first is given first."""
+    queue = Queue(entries, max_concurrency, start_s=start_s, work_s=work_s, reading_s=reading_s)
+    free = [start_s] * min(max_concurrency, entries)
+    given_s, end_s, waited_s = start_s - S3_BURST_S, 0.0, 0.0
+    for _ in range(entries):
+        at = heapq.heappop(free)
+        given_s = max(given_s, at - S3_BURST_S) + reading_s
+        waited_s += max(0.0, given_s - at - work_s)
+        end_s = max(at + work_s, given_s)
+        heapq.heappush(free, end_s)
+    assert queue.end_s == pytest.approx(max(free), abs=max(work_s, S3_BURST_S) if waited_s else 1e-6)
+    assert queue.waiting_s == pytest.approx(waited_s, rel=0.02, abs=len(free) * max(work_s, S3_BURST_S))
 
 
 def test_a_thousand_batches_at_once() -> None:
@@ -171,6 +190,7 @@ def test_parts_are_the_total_and_nothing_is_negative(
         duration.ramp_up,
         duration.cold_starts,
         duration.compute,
+        duration.s3_wait,
         duration.tail,
         duration.account,
     ]

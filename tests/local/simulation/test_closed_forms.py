@@ -64,6 +64,27 @@ def test_the_ramp_of_environments(entries: int, max_concurrency: int, batch_size
     assert_as_estimated(ramped, children_wait=True)
 
 
+@pytest.mark.parametrize(
+    ("entries", "more"),
+    [
+        (400, {"reads": 10, "max_concurrency": 50}),
+        (2000, {"reads": 3, "max_concurrency": 1000, "batch_size": 10}),
+        (1000, {"reads": 1, "max_concurrency": 1000}),  # each takes one
+        (2000, {"reads": 1, "max_concurrency": 1500, "batch_size": 400}),  # a second wave joins the first
+        (5000, {"reads": 1, "max_concurrency": 2000, "figures": {"compute_ms": {1: 200.0}}}),  # is too much
+    ],
+)
+def test_s3_sets_the_pace(entries: int, more: dict[str, Any]) -> None:
+    paced = scenario(
+        entries,
+        **{"account_concurrency": 10_000, "throttled": more["max_concurrency"] <= 1000, **more},
+        timeout_s=900,
+    )
+    reckoned = estimated(paced)
+    assert reckoned.duration_s.s3_wait > 0.2
+    assert_as_estimated(paced, children_wait=more["max_concurrency"] > 1000)
+
+
 def test_an_account_that_is_full_is_as_a_smaller_concurrency() -> None:
     bound = scenario(400, max_concurrency=300, account_concurrency=30, throttled=False)
     free = estimated(scenario(400, max_concurrency=30))

@@ -80,7 +80,7 @@ def test_what_dies_of_its_timeout_is_cut_and_predicted() -> None:
 def test_s3_slows_down_what_is_too_much_for_a_prefix() -> None:
     reading = simulate(scenario(60, reads=3, max_concurrency=60))  # 18,000 GETs, at 5,500 a second
     assert reading.s3_slow_downs > 1000
-    assert reading.duration_s > estimated(scenario(60, reads=3)).duration_s.total + 0.5
+    assert reading.duration_s > estimated(scenario(60)).duration_s.total + 0.5  # which reads nothing
 
 
 def test_a_child_has_no_more_than_five_minutes() -> None:

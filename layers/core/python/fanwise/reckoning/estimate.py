@@ -1,12 +1,11 @@
 """Time and price of a job, in parts, by closed forms: no jitter, no heavy tail, no throttling, nothing that dies.
 
-Lambda adds 1,000 environments each 10 s to a function (scaling-behavior), the first 1,000 at once. Each starts
-cold and takes one entry after the other. What that comes to is exact; `fanwise simulate` is for what chance adds.
+What environments and S3's pace come to is `queueing`'s; `fanwise simulate` is for what chance adds.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -14,11 +13,9 @@ from fanwise.limits import MAX_BATCH_SIZE, PROBE_ENTRIES, PROBE_ITEMS
 from fanwise.model.profile import RuntimeProfile
 from fanwise.pricing import STORAGE_MB, Prices, Usage, child_gb_s, gb_s, price, storage_gb_s, transitions_of
 from fanwise.reckoning.batching import FunctionSize, reads_of, work_ms
+from fanwise.reckoning.queueing import RAMP_S, S3_GETS_PER_S, Queue
 from fanwise.records import Job, Runtime
 from fanwise.storage import STREAM_CHUNK_BYTES
-
-RAMP_ENVIRONMENTS, RAMP_S = 1000, 10.0
-_SAME_TIME_S = 1e-6  # less than this apart is at once: sums of floats
 
 # PlanJob and AggregateResults, of which nobody has measured more than that on a laptop: a cold start and some
 # requests, then by what they read.
@@ -52,13 +49,18 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         """The batches that the items make."""
         return math.ceil(self.items / self.batch_size)
 
+    @property
+    def reading_s(self) -> float:
+        """How long S3 takes, if it gives nothing else, for what the items of an entry point at."""
+        return min(self.batch_size, self.items) * self.reads / S3_GETS_PER_S
+
 
 class Duration(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of a job, by what they go into; the parts are the total.
 
     `start` is PlanJob and the probe, whose environment stays. `compute` is all work, shared among the environments
-    as if all were there from the beginning; `ramp_up` what it takes longer because they are not; `tail` what is
-    waited for the last.
+    as if all were there from the beginning; `s3_wait` what it takes longer because S3 gives only so many objects a
+    second, `ramp_up` because the environments are not there; `tail` what is waited for the last.
     """
 
     total: float
@@ -66,6 +68,7 @@ class Duration(msgspec.Struct, frozen=True, kw_only=True):
     ramp_up: float
     cold_starts: float
     compute: float
+    s3_wait: float
     tail: float
     account: float
 
@@ -103,26 +106,26 @@ def estimate(
     full_ms = work_ms(profile, work.batch_size, memory_mb, reads=work.reads)
     last_ms = work_ms(profile, work.items - (entries - 1) * work.batch_size, memory_mb, reads=work.reads)
     is_probed = entries > PROBE_ENTRIES
-    waves = ramp(entries, work.max_concurrency, start_ms / 1000, full_ms / 1000, warm=int(is_probed))
-    environments = sum(waves)
+    queue = Queue(
+        entries,
+        work.max_concurrency,
+        start_s=start_ms / 1000,
+        work_s=(full_ms if entries > 1 else last_ms) / 1000,
+        warm=int(is_probed),
+        reading_s=work.reading_s,
+    )
+    environments = queue.environments
     probe_ms = start_ms + work_ms(profile, PROBE_ITEMS, memory_mb, reads=work.reads) if is_probed else 0.0
     plan_s = OTHERS_START_S + work.size_bytes / PLAN_BYTES_PER_S
     account_s = OTHERS_START_S + entries * ACCOUNT_S_A_COMMIT
-    duration = _duration(
-        work,
-        waves,
-        start_s=start_ms / 1000,
-        work_s=(full_ms if entries > 1 else last_ms) / 1000,
-        before_s=plan_s + probe_ms / 1000,
-        account_s=account_s,
-        warm=int(is_probed),
-    )
+    duration = _duration(queue, before_s=plan_s + probe_ms / 1000, account_s=account_s)
     in_batches = Usage()
     if entries:
+        waiting_ms = queue.waiting_s / entries * 1000
         in_batches = (
-            _of_invocations(entries - 1, full_ms, memory_mb, runtime)
-            + _of_invocations(1, last_ms, memory_mb, runtime)
-            + _of_starts(environments - is_probed, start_ms, full_ms, memory_mb, runtime)
+            _of_invocations(entries - 1, full_ms + waiting_ms, memory_mb, runtime)
+            + _of_invocations(1, last_ms + waiting_ms, memory_mb, runtime)
+            + _of_starts(environments - is_probed, start_ms, full_ms + waiting_ms, memory_mb, runtime)
             + Usage(
                 gets=entries * GETS_OF_AN_INVOCATION
                 + work.items * work.reads
@@ -195,94 +198,21 @@ def usage_of_accounting(commits: int) -> Usage:
     )
 
 
-def ramp(entries: int, max_concurrency: int, start_s: float, work_s: float, *, warm: int = 0) -> list[int]:
-    """How many environments come up each 10 s: no more than there is work for when they do.
-
-    Of the first ones `warm` are there already: the probe's.
-    """
-    waves: list[int] = []
-    while sum(waves) < max_concurrency:
-        left = entries - _taken(_groups(waves, start_s, warm), len(waves) * RAMP_S, work_s)
-        more = min(RAMP_ENVIRONMENTS, max_concurrency - sum(waves), left)
-        if more <= 0:
-            break
-        waves.append(more)
-    return waves
-
-
-def last_end_s(entries: int, waves: list[int], start_s: float, work_s: float, *, warm: int = 0) -> float:
-    """When the last entry is finished, each taken by the environment that is free first."""
-    groups = _groups(waves, start_s, warm)
-    early, late = 0.0, len(waves) * RAMP_S + start_s + (entries / sum(waves) + 2) * work_s
-    while late - early > _SAME_TIME_S / 10:  # when the last one is taken
-        middle = (early + late) / 2
-        if _taken(groups, middle, work_s) >= entries:
-            late = middle
-        else:
-            early = middle
-    return max(
-        group.ready_s + (_finished(late - group.ready_s, work_s) + 1) * work_s
-        for group in groups
-        if group.comes_s <= late + _SAME_TIME_S
-    )
-
-
-class _Group(NamedTuple):
-    """Environments that come up, and are ready, together: seconds after the first."""
-
-    environments: int
-    comes_s: float
-    ready_s: float
-
-
-def _groups(waves: list[int], start_s: float, warm: int) -> list[_Group]:
-    groups = [_Group(count, wave * RAMP_S, wave * RAMP_S + start_s) for wave, count in enumerate(waves)]
-    if groups and warm:
-        groups[0] = groups[0]._replace(environments=groups[0].environments - warm)
-        groups.insert(0, _Group(warm, 0.0, 0.0))
-    return [group for group in groups if group.environments]
-
-
-def _taken(groups: list[_Group], at_s: float, work_s: float) -> int:
-    """How many entries environments can have taken: one as they come up, and one whenever they finish one."""
-    return sum(
-        group.environments * (1 + _finished(at_s - group.ready_s, work_s))
-        for group in groups
-        if group.comes_s <= at_s + _SAME_TIME_S
-    )
-
-
-def _finished(for_s: float, work_s: float) -> int:
-    """Entries that an environment has finished which has been working for so long."""
-    return max(0, math.floor((for_s + _SAME_TIME_S) / work_s))
-
-
-def _duration(
-    work: Work,
-    waves: list[int],
-    *,
-    start_s: float,
-    work_s: float,
-    before_s: float,
-    account_s: float,
-    warm: int,
-) -> Duration:
-    ramp_up = compute = tail = 0.0
-    if waves:
-        environments = sum(waves)
-        ramp_up = sum(count * wave * RAMP_S for wave, count in enumerate(waves)) / environments
-        compute = work.entries * work_s / environments
-        end_s = last_end_s(work.entries, waves, start_s, work_s, warm=warm)
-        start_s *= (environments - warm) / environments
-        tail = end_s - start_s - ramp_up - compute
-    else:
-        start_s = 0.0
+def _duration(queue: Queue, *, before_s: float, account_s: float) -> Duration:
+    ramp_up = cold_starts = compute = s3_wait = 0.0
+    if queue.entries:
+        environments = queue.environments
+        ramp_up = sum(count * wave * RAMP_S for wave, count in enumerate(queue.waves)) / environments
+        cold_starts = queue.start_s * (environments - queue.warm) / environments
+        compute = queue.entries * queue.work_s / environments
+        s3_wait = queue.waiting_s / environments
     parts = {
         "start": before_s,
         "ramp_up": ramp_up,
-        "cold_starts": start_s,
+        "cold_starts": cold_starts,
         "compute": compute,
-        "tail": max(tail, 0.0),
+        "s3_wait": s3_wait,
+        "tail": max(0.0, queue.end_s - ramp_up - cold_starts - compute - s3_wait),
         "account": account_s,
     }
     return Duration(
