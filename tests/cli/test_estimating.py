@@ -81,7 +81,7 @@ def test_images_that_s3_does_not_give_fast_enough(fanwise: Fanwise, profiled: Pa
     told = " ".join(ended.stdout.split())
     for words in (
         "waiting for S3 1 min",
-        "vCPUs batch size at once time",
+        "size at once time price",
         "at once: S3 gives 5,500 objects a second of one prefix",
         "point at is taken to lie",
         "and its timeout is 2 min 0 s",
