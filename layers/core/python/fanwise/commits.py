@@ -174,9 +174,12 @@ def _commits_of(
     untold = [entry for entry in level if entry.entry not in told]
     in_a_row = min(_MOST_IN_A_ROW, max(1, len(untold) // (READERS * _TASKS_A_READER)))
     rows = [untold[start : start + in_a_row] for start in range(0, len(untold), in_a_row)]
-    read = chain.from_iterable(
-        readers.map(lambda row: [read_commit(storage, home, entry.entry) for entry in row], rows)
-    )
+
+    def read_row(row: Sequence[Entry]) -> list[Commit | None]:
+        return [read_commit(storage, home, entry.entry) for entry in row]
+
+    # A single one is read here: with none beside it, a thread would only cost its start.
+    read = chain.from_iterable(readers.map(read_row, rows) if len(rows) > 1 else map(read_row, rows))
     for entry in level:
         yield entry, told[entry.entry] if entry.entry in told else next(read)
 
