@@ -28,6 +28,7 @@ from fanwise.records import execution_key, home_of
 from fanwise.storage import Storage
 from fanwise_cli import bundles
 from fanwise_cli.verification import verify_job
+from fanwise_local.clock import Clock
 from fanwise_local.cloud import LocalCloud
 from fanwise_local.faults.plan import FaultPlan
 from fanwise_local.faults.rules import Fault
@@ -37,6 +38,7 @@ from jobs import RESULTS, JobCloud, JobResults
 from oracle import MISSING, PREDICTED, Oracle
 
 ERRORS = ["NotFound", "UndecodableImage", "ShapeMismatch", "PredictionFailed", "NonFiniteResult"]
+IN_THREADS = 5  # one virtual job of so many has its rows made in threads, as those of images are
 LATE_S = 200.0  # after which a zombie writes: HandleFailure has decided by then, with all its retries
 MOST_ITEMS, MOST_ENTRIES = 5_000, 80
 
@@ -83,7 +85,7 @@ _OTHERS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-# With processes a second is a second: what has to be waited for is short, and comes once or twice.
+# With processes a fault's second is a second: what has to be waited for is short, and comes once or twice.
 _SECONDS = {"delay": 0.1, "slow_store": 0.1, "write_late": 4.0, "exceed_time": 0.5}
 
 
@@ -168,7 +170,9 @@ def run_virtual_job(seed: int, most_items: int = MOST_ITEMS) -> tuple[Counter[st
     plan = draw_plan(seed)
     orders, batch_size = draw_orders(seed, most_items)
     expected = Oracle(orders, batch_size, plan).fates
-    cloud = JobCloud(model=FakeModel(32), seed=seed, fault_plan=plan)
+    model = FakeModel(32)
+    model.is_fetched = seed % IN_THREADS == 0
+    cloud = JobCloud(model=model, seed=seed, fault_plan=plan)
     try:
         lines = (json.dumps({"id": f"n{i}", "inputs": {"x": i, "order": o}}) for i, o in enumerate(orders))
         uri = cloud.put_items("items.jsonl", "\n".join(lines).encode())
@@ -231,6 +235,13 @@ _BAD = {"NotJson": "{no JSON", "MissingInput": '{"inputs":{"age":1}}', "NotANumb
 _REAL_ITEMS = 40
 
 
+class Hurried(Clock):
+    """Waits a twentieth of what a retry has to wait; how long that is, is tested on the virtual clock."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds / 20)
+
+
 def real_line(index: int, order: str) -> str:
     """A line of an items file for the model `tabular`, which comes to what `order` says."""
     if order in _BAD and _BAD[order] is not None:
@@ -249,7 +260,12 @@ async def run_real_jobs(
     prepared = bundles.prepare(model, folder / "cache")
     reference = bundles.publish(prepared, mounts.folder_of(stack.buckets["ModelBucket"]))
     async with LocalCloud(
-        stack, work_dir=folder / "work", mounts=mounts, environments=2, faults=FaultPlan()
+        stack,
+        work_dir=folder / "work",
+        mounts=mounts,
+        environments=2,
+        clock=Hurried(),
+        faults=FaultPlan(),
     ) as cloud:
         for seed in seeds:
             try:
