@@ -7,7 +7,7 @@ records is no record. A carriage return belongs to the `\\n` after it; one witho
 the row, and so does `parsing`). A BOM at the file's start is skipped.
 
 Each rule is one regular expression that matches blank lines and then one whole record, so that what the planner
-counts (`cutting`) and what `split_records` splits cannot differ. Only JSONL is split as lines, which is faster; the
+counts (`cutting`) and what `split_records` splits cannot differ. JSONL alone is split as lines, which is faster;
 tests hold the two against each other.
 """
 
