@@ -17,7 +17,8 @@ import numpy as np
 from fanwise import errors
 from fanwise.errors import Forbidden, ItemError, MissingInput, ModelError, NotFound, StoreUnavailable
 from fanwise.model.bundle import BundleFile, Digest, digest_of
-from fanwise.model.model import Model, Row
+from fanwise.model.inputs import Values
+from fanwise.model.model import Model, Row, Stack
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.prediction.kept import Kept
 from fanwise.records import Kind, ModelRef, Runtime
@@ -47,7 +48,7 @@ class FakeModel(Model):
     """The model. `predicted` are the x of each mini-batch it was given; `encoding` counts items at work now."""
 
     def __init__(self, mini_batch: int = 4, on_predict: Callable[[], None] = lambda: None) -> None:
-        self.mini_batch = mini_batch
+        self.mini_batch = self.most_at_once = mini_batch
         self.kinds = KINDS
         self.is_fetched = True  # an item may have a `uri`
         self.release = threading.Event()
@@ -76,6 +77,9 @@ class FakeModel(Model):
         finally:
             with self._counting:
                 self.encoding -= 1
+
+    def stack(self, items: Sequence[Values]) -> Stack | None:
+        return None
 
     def _obey(self, order: str) -> None:
         error = item_error(order)

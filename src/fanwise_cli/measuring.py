@@ -87,19 +87,19 @@ def measure(folder: Path, runtime: Runtime, *, init_ms: float, peak_mb: int | No
         return model, computes, (time.monotonic() - loading) * 1000
 
     model, computes, load_ms = loaded(1)
-    rows, decode_ms = _rows(model, computes, contract, labels)
-    compute_ms = {1: _time_ms(lambda: model.predict(rows)) / len(rows)}
+    stack, decode_ms = _stack(model, computes, contract, labels)
+    compute_ms = {1: _item_ms(model, stack)}
     peak_mb = peak_mb or peak_memory_mb()
     if available_cores() > 1 and load_ms < MOST_LOAD_S * 1000:
         del model
         model, _, _ = loaded(2)
-        compute_ms[2] = _time_ms(lambda: model.predict(rows)) / len(rows)
+        compute_ms[2] = _item_ms(model, stack)
     measured = RuntimeProfile(
         measured_on=this_machine(),
         init_ms=round(init_ms, 1),
         load_ms=round(load_ms, 1),
         invocation_ms=ASSUMED_INVOCATION_MS,
-        mini_batch=len(rows),
+        mini_batch=model.mini_batch,
         compute_ms={vcpus: round(ms, 4) for vcpus, ms in compute_ms.items()},
         decode_ms=round(decode_ms, 4),
         peak_memory_mb=peak_mb,
@@ -107,8 +107,21 @@ def measure(folder: Path, runtime: Runtime, *, init_ms: float, peak_mb: int | No
     return told_by_batch(measured)
 
 
-def _rows(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) -> tuple[list[Any], float]:
-    """A mini-batch of made-up rows, and the milliseconds that one takes to be made out of an item."""
+def _item_ms(model: Any, stack: Mapping[str, Any]) -> float:
+    """The model's time an item, by a stack of one row: as many together as PredictBatch has."""
+    from fanwise.prediction.pipeline import SHORT_S  # noqa: PLC0415 - imports numpy
+
+    def item_ms(rows: int) -> float:
+        repeated = {name: tensor.repeat(rows, axis=0) for name, tensor in stack.items()}
+        return _time_ms(lambda: model.predict_stack(repeated)) / rows
+
+    alone_ms = item_ms(model.mini_batch)
+    together = model.most_at_once > model.mini_batch and alone_ms * model.mini_batch < SHORT_S * 1000
+    return item_ms(model.most_at_once) if together else alone_ms
+
+
+def _stack(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) -> tuple[Any, float]:
+    """A stack of one made-up row, and the milliseconds that a row takes to be made out of an item."""
     from fanwise.model.binding import bind  # noqa: PLC0415 - imports numpy
     from fanwise.model.contract import ImageInput, NumberInput  # noqa: PLC0415
     from fanwise.model.signature import Signature  # noqa: PLC0415
@@ -132,15 +145,17 @@ def _rows(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) -
         else:
             inputs[carried[0]] = _raw(value.tolist())
 
+    items = [inputs] * model.most_at_once
+    if model.stack(items) is not None:
+        return model.stack([inputs]), _time_ms(lambda: model.stack(items)) / len(items)
+
     def row() -> Any:
         return model.encode(inputs, None, jpegs.__getitem__, lambda uri: uri)
 
     try:
-        decode_ms = _time_ms(row)
-        made = row()
+        return {name: one[None] for name, one in row().items()}, _time_ms(row)
     except ItemError:  # of made-up items, and nothing that a model could not do without
-        decode_ms, made = 0.0, {name: tensor[0] for name, tensor in tensors.items()}
-    return [made] * model.mini_batch, decode_ms
+        return tensors, 0.0
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -216,6 +216,7 @@ def test_requests_and_times_are_those_of_this_invocation(cloud: JobCloud) -> Non
 
 def test_a_part_grows_no_larger_than_it_may(cloud: JobCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanwise.prediction.parts.MAX_PART_BYTES", 100)
+    monkeypatch.setattr("fanwise.prediction.parts.LINES_AT_ONCE", 1)
     job = Planned(cloud, [""] * 20)
     assert counts(job.predict()) == {"entry": "000000", "predicted": 3, "dead_lettered": 0, "rest": 17}
     (rest,) = job.commit().rest

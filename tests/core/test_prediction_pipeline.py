@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,10 @@ from fake_model import FakeModel
 from fanwise.errors import ItemError, ModelError, NotFound, StoreUnavailable
 from fanwise.items.parsing import Item
 from fanwise.limits import decode_threads
-from fanwise.model.model import Row
+from fanwise.model.contract import Contract
+from fanwise.model.model import Model, Row
+from fanwise.model.runtime import ComputeError, Tensors
+from fanwise.model.signature import TensorSpec
 from fanwise.prediction.pipeline import (
     MINI_BATCHES_AHEAD,
     ROWS_AHEAD_A_THREAD,
@@ -89,7 +92,11 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 def told(outcomes: Sequence[Outcome]) -> list[object]:
     """y of what was predicted, the error's name of what was not."""
-    return [type(o.result).__name__ if isinstance(o.result, ItemError) else o.result["y"] for o in outcomes]
+    return [type(result).__name__ if isinstance(result, ItemError) else result["y"] for _, result in outcomes]
+
+
+def run_to_its_end(run: Generator[list[Outcome]]) -> list[Outcome]:
+    return [outcome for outcomes in run for outcome in outcomes]
 
 
 def test_what_the_line_itself_holds_is_made_by_no_other_thread(
@@ -104,7 +111,7 @@ def test_what_the_line_itself_holds_is_made_by_no_other_thread(
         return encode(*arguments)
 
     monkeypatch.setattr(model, "encode", told_who)
-    outcomes = list(pipeline.run(items(10, _3="ShapeMismatch", _9="BadUri"), model, forever))
+    outcomes = run_to_its_end(pipeline.run(items(10, _3="ShapeMismatch", _9="BadUri"), model, forever))
     assert told(outcomes) == [1.0, 3.0, 5.0, "ShapeMismatch", 9.0, 11.0, 13.0, 15.0, 17.0, "BadUri"]
     assert makers == [threading.get_ident()] * 10
     assert model.predicted == [[0.0, 1.0, 2.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
@@ -122,14 +129,80 @@ def test_every_item_has_one_outcome_in_its_place(orders: list[str], mini_batch: 
     ]
     model = FakeModel(mini_batch)
     pipeline = Pipeline(Storage({}, s3=False), threads=threads)
-    outcomes = list(pipeline.run(given_items, model, forever))
+    outcomes = run_to_its_end(pipeline.run(given_items, model, forever))
     pipeline._pool.shutdown()
-    assert [o.position for o in outcomes] == list(range(len(orders)))
+    assert [given for given, _ in outcomes] == given_items
     wanted = {"": None, "parse": "NotFound"}
     assert told(outcomes) == [wanted.get(order, order) or 2.0 * i + 1 for i, order in enumerate(orders)]
     assert sum(map(len, model.predicted)) == sum(
         order in ("", "PredictionFailed", "NonFiniteResult") for order in orders
     )
+
+
+class Doubling:
+    """A runtime for numbers: y = 2x, and it rejects what is negative. `seen` are the x of each mini-batch."""
+
+    inputs = {"x": TensorSpec("float32", (4,))}  # noqa: RUF012
+    outputs = {"y": TensorSpec("float32", (4,))}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.seen: list[list[float]] = []
+
+    def predict(self, tensors: Tensors) -> dict[str, Any]:
+        self.seen.append(tensors["x"].tolist())
+        if (tensors["x"] < 0).any():
+            raise ComputeError("negative", of_values=True)
+        return {"y": tensors["x"] * 2}
+
+
+def numbers(values: Sequence[str]) -> list[Item | ItemError]:
+    """An item for each `x`, as JSON; `parse` is none."""
+    return [
+        NotFound("not even an item")
+        if value == "parse"
+        else msgspec.structs.replace(item(i), inputs={"x": msgspec.Raw(value.encode())} if value else {})
+        for i, value in enumerate(values)
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "null", "[1]", "parse", "-7"]), st.integers(0, 40)), max_size=6)
+)
+def test_the_model_sees_the_same_mini_batches_however_many_go_together(wrong: list[tuple[str, int]]) -> None:
+    """What is wrong stands among numbers that are right, so many of them before it."""
+    values = [str(n) for n in range(90)]
+    for position, (value, before) in enumerate(wrong):
+        values.insert(position + before, value)
+    given_items, seen = numbers(values), []
+    for short_s in (0.0, 1000.0):  # never more than a mini-batch in one go, and always twice as many
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fanwise.prediction.pipeline.SHORT_S", short_s)
+            runtime = Doubling()
+            run = Pipeline(Storage({}, s3=False), threads=1).run(
+                given_items, Model(Contract(), {}, runtime), forever
+            )
+            some = list(run)
+        assert max(map(len, some)) == (32 if short_s else 4) or wrong
+        outcomes = [outcome for outcomes in some for outcome in outcomes]
+        assert [given for given, _ in outcomes] == given_items
+        names = {"": "MissingInput", "null": "NotANumber", "[1]": "ShapeMismatch"}
+        names |= {"parse": "NotFound", "-7": "PredictionFailed"}
+        assert told(outcomes) == [names.get(value) or 2.0 * float(value) for value in values]
+        # Not those of a row alone; and those once that were in one go with a rejected one.
+        seen.append(list(dict.fromkeys(tuple(batch) for batch in runtime.seen if len(set(batch)) == 4)))
+    assert seen[0] == seen[1]
+
+
+def test_rows_that_go_together_leave_those_before_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwise.prediction.pipeline.SHORT_S", 1000.0)
+    run = Pipeline(Storage({}, s3=False), threads=1).run(
+        numbers([str(n) for n in range(40)]),
+        Model(Contract(), {}, Doubling()),
+        counting_down(9, 8, 8, 8, 5, 2),
+    )
+    assert [len(next(run)), len(next(run))] == [4, 8]
+    with pytest.raises(OutOfTime):
+        next(run)
 
 
 def test_mini_batches_are_full_but_for_the_last(pipeline: Pipeline) -> None:
@@ -143,9 +216,8 @@ def test_mini_batches_are_full_but_for_the_last(pipeline: Pipeline) -> None:
 
 def test_objects_are_read_through_the_store(pipeline: Pipeline, storage: Storage) -> None:
     storage.write("s3://in/a/7", b"7")
-    outcomes = list(
-        pipeline.run([item(0, uri="s3://in/a/7"), item(1, uri="s3://in/none")], FakeModel(), forever)
-    )
+    pair = [item(0, uri="s3://in/a/7"), item(1, uri="s3://in/none")]
+    outcomes = run_to_its_end(pipeline.run(pair, FakeModel(), forever))
     assert told(outcomes) == [15.0, "NotFound"]
     assert storage.requests().gets == 2
 
@@ -159,7 +231,7 @@ def test_the_next_rows_are_made_while_the_model_computes(pipeline: Pipeline) -> 
             wait_until(lambda: len(model.encoded) >= 8)
 
     model._on_predict = waits_for_the_next
-    assert len(list(pipeline.run(items(20), model, forever))) == 20
+    assert len(run_to_its_end(pipeline.run(items(20), model, forever))) == 20
 
 
 @pytest.mark.parametrize("mini_batch", [1, 4])
@@ -181,15 +253,15 @@ def test_a_store_that_does_not_answer_leaves_what_came_before(
     run = pipeline.run(items(20, **{f"_{position}": "StoreUnavailable"}), FakeModel(4), forever)
     outcomes: list[Outcome] = []
     with pytest.raises(StoreUnavailable, match="Slow Down"):
-        for outcome in run:
-            outcomes.append(outcome)  # noqa: PERF402
+        for some in run:
+            outcomes += some
     assert told(outcomes) == [2.0 * i + 1 for i in range(before)]
 
 
 def test_the_first_mini_batch_is_always_tried(pipeline: Pipeline) -> None:
     model = FakeModel(4)
     run = pipeline.run(items(20), model, lambda: -5.0)
-    assert told([next(run) for _ in range(4)]) == [1.0, 3.0, 5.0, 7.0]
+    assert told(next(run)) == [1.0, 3.0, 5.0, 7.0]
     with pytest.raises(OutOfTime):
         next(run)
     assert len(model.predicted) == 1
@@ -199,11 +271,12 @@ def test_a_mini_batch_that_would_not_be_done_in_time_is_not_begun(pipeline: Pipe
     """Asked in turn: for the rows' wait, before and after computing (20 s), and whether to go on in 15 s."""
     model = FakeModel(4)
     run = pipeline.run(items(20), model, counting_down(35, 35, 15, 15))
-    assert len([next(run) for _ in range(4)]) == 4
+    assert len(next(run)) == 4
     with pytest.raises(OutOfTime):
         next(run)
     model = FakeModel(4)
-    assert len(list(pipeline.run(items(8), model, counting_down(60, 60, 40, 40, 40, 40, 20)))) == 8
+    run = pipeline.run(items(8), model, counting_down(60, 60, 40, 40, 40, 40, 20))
+    assert len(run_to_its_end(run)) == 8
 
 
 def test_a_row_that_hangs_does_not_hold_the_invocation_past_its_time(
@@ -214,8 +287,8 @@ def test_a_row_that_hangs_does_not_hold_the_invocation_past_its_time(
     run = pipeline.run(items(20, _5="hang"), model, lambda: began + 0.3 - time.monotonic())
     outcomes: list[Outcome] = []
     with pytest.raises(OutOfTime):
-        for outcome in run:
-            outcomes.append(outcome)  # noqa: PERF402
+        for some in run:
+            outcomes += some
     # The four before it as a mini-batch, the one beside it alone; had it waited, this would not end.
     assert told(outcomes) in ([1.0, 3.0, 5.0, 7.0], [1.0, 3.0, 5.0, 7.0, 9.0])
     assert model.encoding == 1
@@ -226,7 +299,7 @@ def test_threads_that_hang_are_given_up_and_the_next_invocation_has_as_many(
 ) -> None:
     with pytest.raises(OutOfTime):
         list(pipeline.run(items(THREADS, **{f"_{i}": "hang" for i in range(THREADS)}), model, lambda: 0.05))
-    assert len(list(pipeline.run(items(20), FakeModel(4), lambda: 60.0))) == 20
+    assert len(run_to_its_end(pipeline.run(items(20), FakeModel(4), lambda: 60.0))) == 20
 
 
 def test_a_row_at_work_is_waited_for_before_an_exception_leaves(
@@ -260,7 +333,7 @@ def test_an_exception_leaves_no_row_at_work(
     assert model.encoding == 0
     made = len(model.encoded)
     assert made < 200
-    assert len(list(pipeline.run(items(9), FakeModel(), forever))) == 9
+    assert len(run_to_its_end(pipeline.run(items(9), FakeModel(), forever))) == 9
     assert len(model.encoded) == made
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fanwise import limits
 from fanwise.errors import ItemError
-from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_line
+from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_lines
 from fanwise.items.lines import Record, split_records
 from fanwise.items.parsing import Item, Kinds, parse_record
 from fanwise.records import Failure, ItemsSource
@@ -48,7 +48,7 @@ def dead_letter(text: bytes, source: ItemsSource = SOURCE) -> bytes:
     ],
 )
 def test_a_prediction(text: bytes, line: bytes) -> None:
-    assert prediction_line(item(text), {"y": [0.5]}) == line
+    assert prediction_lines([(item(text), {"y": [0.5]})] * 2) == line * 2
 
 
 @pytest.mark.parametrize(

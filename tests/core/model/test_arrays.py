@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
 from fanwise.errors import ItemError, NotANumber, NotFinite, OutOfRange, ShapeMismatch
-from fanwise.model.arrays import columns_reader, number_reader
+from fanwise.model.arrays import columns_reader, number_reader, rows_reader
 from fanwise.model.signature import FLOATS, INTEGERS, TensorSpec
 
 Shape = tuple[int | None, ...] | None
@@ -46,6 +46,43 @@ def test_any_json_is_a_row_or_an_item_error(value: Any, data: st.DataObject) -> 
     else:
         assert np.isfinite(row).all()
         assert shape is None or row.ndim == len(shape) - 1
+
+
+@given(st.data(), st.sampled_from([*sorted(INTEGERS), "bool", *NUMPY_FLOATS]))
+def test_rows_in_one_go_are_those_that_are_read_one_by_one(data: st.DataObject, dtype: str) -> None:
+    shape = data.draw(stn.array_shapes(min_dims=0, max_dims=3, min_side=1, max_side=3))
+    elements = {"allow_nan": False, "allow_infinity": False} if dtype in NUMPY_FLOATS else {}
+    rows = data.draw(stn.arrays(dtype, (data.draw(st.integers(1, 5)), *shape), elements=elements))
+    raws = [msgspec.json.encode(row.tolist()) for row in rows]
+    opened = data.draw(st.tuples(*(st.sampled_from((size, None)) for size in shape)))
+    found = rows_reader("x", TensorSpec(dtype, (None, *opened)))(raws)
+    assert found is not None
+    alone = np.stack([read(raw, dtype, (None, *opened)) for raw in raws])
+    assert (found.dtype, found.shape, found.tobytes()) == (alone.dtype, alone.shape, alone.tobytes())
+
+
+@given(
+    st.lists(
+        st.recursive(st.floats() | st.integers() | st.text() | st.none() | st.booleans(), st.lists),
+        min_size=1,
+        max_size=4,
+    ),
+    st.data(),
+)
+def test_rows_of_any_json_are_read_in_one_go_only_where_each_is_right(values: list[Any], data: Any) -> None:
+    dtype = data.draw(st.sampled_from(sorted(INTEGERS | FLOATS | {"bool"})))
+    shape = data.draw(st.none() | st.lists(st.sampled_from((None, 1, 2)), min_size=1, max_size=3).map(tuple))
+    raws = [msgspec.json.encode(value) for value in values]
+    found = rows_reader("x", TensorSpec(dtype, shape))(raws)
+    if found is not None:
+        assert found.tobytes() == np.stack([read(raw, dtype, shape) for raw in raws]).tobytes()
+
+
+@pytest.mark.parametrize("wrong", ["[1]", "3", "[1, null]", "[1, true]", "[1e300, 1]", '"1, 2"', "[[1, 2]]"])
+def test_a_value_that_is_wrong_is_left_to_be_read_by_itself(wrong: str) -> None:
+    rows = rows_reader("x", TensorSpec("float32", (None, 2)))
+    assert rows([b"[1, 2]", wrong.encode(), b"[3, 4]"]) is None
+    assert rows([b"[1, 2]", b"[3, 4]"]) is not None
 
 
 def test_what_json_writes_in_another_form_passes() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from fanwise.errors import BundleError
 from fanwise.limits import MAX_RESULT_VALUES
-from fanwise.model.binding import Bound, bind, mini_batch, read_labels, row_shape
+from fanwise.model.binding import Bound, bind, mini_batch, most_at_once, read_labels, row_shape
 from fanwise.model.contract import Contract, ImageInput, NumberInput, TextInput, read_contract
 from fanwise.model.signature import Signature, TensorSpec
 
@@ -221,6 +221,26 @@ def test_the_mini_batch_goes_by_the_size_of_an_item(
 ) -> None:
     found = bound(inputs, contract=contract)
     assert mini_batch(Signature(inputs, {}), found) == rows
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "rows"),
+    [
+        ({"x": spec("float32", None, 20)}, {"y": spec("float32", None, 4)}, 1024),
+        ({"x": spec("float32", 3, 20)}, {"y": spec("float32", 3, 4)}, 1023),
+        ({"x": spec("float32", None, 20)}, {"y": spec("float32", None, 10_000)}, 96),
+        ({"x": spec("float32", None, 20)}, {"y": spec("float32", None, 100_000)}, 32),
+        ({"x": spec("float32", None, 3000), "z": spec("int64", None)}, {"y": spec("float32", None)}, 384),
+        ({"x": spec("float32", None, 20)}, {"y": spec("float32", None, None)}, 32),
+        ({"x": spec("float32", None, None)}, {"y": spec("float32", None, 4)}, 16),
+        ({"x": spec("string", None)}, {"y": spec("float32", None, 4)}, 16),
+    ],
+)
+def test_as_many_rows_go_together_as_stay_small(
+    inputs: dict[str, TensorSpec], outputs: dict[str, TensorSpec], rows: int
+) -> None:
+    signature, found = Signature(inputs, outputs), bound(inputs, outputs)
+    assert most_at_once(signature, found, mini_batch(signature, found)) == rows
 
 
 def test_a_mini_batch_is_one_size() -> None:

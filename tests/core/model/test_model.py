@@ -82,6 +82,54 @@ def test_a_model_that_rejects_everything_fails_every_row() -> None:
     assert len(runtime.seen) == 5
 
 
+def test_many_rows_in_one_go_are_computed_in_mini_batches() -> None:
+    runtime = Doubling()
+    model = Model(Contract(), {}, runtime)
+    items = [{"x": msgspec.Raw(msgspec.json.encode([n, 0.1]))} for n in range(10)]
+    stack = model.stack(items)
+    assert stack is not None
+    rows = [model.encode(item, None, lambda _: b"", lambda uri: uri) for item in items]
+    assert stack["x"].tobytes() == np.stack([row["x"] for row in rows]).tobytes()
+    assert model.predict_stack(stack) == [{"y": [2.0 * n, 0.2]} for n in range(10)]
+    assert [seen[:, 0].tolist() for seen in runtime.seen] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 8, 8]]
+
+
+def test_of_many_rows_only_the_mini_batch_that_is_rejected_is_tried_row_by_row() -> None:
+    runtime = Doubling()
+    rows = np.array([[n, 1] for n in (1, 2, 3, 4, 5, -6, 7, 8, 9)], np.float32)
+    found = Model(Contract(), {}, runtime).predict_stack({"x": rows})
+    assert isinstance(found[5], PredictionFailed)
+    assert [*found[:5], *found[6:]] == [{"y": [2.0 * n, 2.0]} for n in (1, 2, 3, 4, 5, 7, 8, 9)]
+    alone = [seen[0, 0] for seen in runtime.seen if len(np.unique(seen, axis=0)) == 1]
+    assert alone == [5, -6, 7, 8, 9]  # the last one is a mini-batch by itself
+
+
+@pytest.mark.parametrize("x", ["[1]", "[1, null]", '["a", 1]'])
+def test_one_item_that_is_not_plain_is_left_to_be_encoded_by_itself(x: str) -> None:
+    model = Model(Contract(), {}, Doubling())
+    assert model.stack([{"x": msgspec.Raw(b"[1, 2]")}, {"x": msgspec.Raw(x.encode())}]) is None
+    assert model.stack([{"x": msgspec.Raw(b"[1, 2]")}, {}]) is None
+
+
+def test_large_items_are_encoded_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numbers of Python, many of them at once would not fit."""
+    model, item = Model(Contract(), {}, Doubling()), {"x": msgspec.Raw(b"[1, 2]")}
+    monkeypatch.setattr("fanwise.model.inputs.MAX_STACKED_BYTES", 18)
+    assert model.stack([item] * 3) is not None
+    assert model.stack([item] * 4) is None
+
+
+def test_columns_are_stacked_as_they_are_encoded() -> None:
+    contract = Contract(inputs={"x": NumberInput(columns=("a", "b"))})
+    model = Model(contract, {}, Doubling())
+    items = [{"a": msgspec.Raw(b"%d" % n), "b": msgspec.Raw(b"0.3")} for n in range(3)]
+    stack = model.stack(items)
+    assert stack is not None
+    assert stack["x"].tolist() == [[n, np.float32(0.3)] for n in range(3)]
+    assert model.stack([*items, {"a": msgspec.Raw(b"1")}]) is None
+    assert model.stack([*items, {"a": msgspec.Raw(b"1"), "b": msgspec.Raw(b"[1]")}]) is None
+
+
 def test_rows_of_different_shapes_are_computed_by_shape() -> None:
     runtime = Doubling((None,))
     found = Model(Contract(), {}, runtime).predict([row(1), row(2, 3), row(4), row(5, 6)])

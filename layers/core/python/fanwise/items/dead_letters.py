@@ -4,7 +4,7 @@ Their keys and the order of them are CONTRACTS'; the same item gives the same by
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -18,8 +18,12 @@ from fanwise.records import Failure, ItemsSource
 _encoder = msgspec.json.Encoder()
 
 
-def prediction_line(item: Item, prediction: Mapping[str, object]) -> bytes:
-    """The line of an item that was predicted. Its `id` is its index where it has none."""
+def prediction_lines(predicted: Iterable[tuple[Item, Mapping[str, object]]]) -> bytes:
+    """The lines of items that were predicted. The `id` of an item is its index where it has none."""
+    return _encoder.encode_lines([_prediction(item, prediction) for item, prediction in predicted])
+
+
+def _prediction(item: Item, prediction: Mapping[str, object]) -> dict[str, object]:
     line: dict[str, object] = {
         "index": item.index,
         "id": item.index if item.id is None else item.id,
@@ -29,7 +33,7 @@ def prediction_line(item: Item, prediction: Mapping[str, object]) -> bytes:
         line["item"] = {"uri": item.uri_given, **item.carried}
     elif item.carried:
         line["item"] = item.carried
-    return _encoder.encode(line) + b"\n"
+    return line
 
 
 def dead_letter_of_item(item: Item, failure: Failure) -> bytes:

@@ -7,14 +7,15 @@ records is no record. A carriage return belongs to the `\\n` after it; one witho
 the row, and so does `parsing`). A BOM at the file's start is skipped.
 
 Each rule is one regular expression that matches blank lines and then one whole record, so that what the planner
-counts (`cutting`) and what `split_records` splits cannot differ.
+counts (`cutting`) and what `split_records` splits cannot differ. JSONL alone is split as lines, which is faster;
+tests hold the two against each other.
 """
 
 import math
 import re
 from collections.abc import Iterator
 from itertools import chain, islice, pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -25,6 +26,7 @@ from fanwise.records import Entry
 LineKind = Literal["jsonl", "csv"]
 
 BOM = b"\xef\xbb\xbf"
+_CARRIAGE_RETURN = ord("\r")
 _ENDS_AT_ONCE = 65_536  # records looked at together: bounds the memory of a file of very short lines
 
 # Possessive throughout: nothing is tried twice, so the time is linear in the bytes whatever they are.
@@ -51,7 +53,7 @@ _ROW_STATE = re.compile(
 _SHORTEST = {"quoted": b'"', "between": b",", "bare": b"x", "broken": b"x\r", None: b"x"}
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True):
     """One record: its bytes [start, end) of the items file without line end, and the 1-based line it starts in.
 
     `text` is the record, or, where `is_too_long`, the first `limits.RAW_KEPT_BYTES` of it.
@@ -98,8 +100,27 @@ def split_records(
     `end` is where the entry ends, for one of which only the beginning was read (`bytes_to_read`). A record over
     `limits.MAX_LINE_BYTES` comes cut short and `is_too_long`.
     """
-    line, counted = first_line, 0
-    for match in _RECORDS[kind].finditer(data, _bom_bytes(data, start)):
+    split = _split_lines if kind == "jsonl" else _split_rows
+    return split(data, _bom_bytes(data, start), start, first_line, end)
+
+
+def _split_lines(data: bytes, at: int, start: int, line: int, end: int | None) -> Iterator[Record]:
+    """By the rule of `_RECORDS`, several times as fast: in JSONL every line feed is a border."""
+    begin, after_all = start + at, start + len(data)
+    for number, text in enumerate(data[at:].split(b"\n"), line):
+        stop = begin + len(text)
+        if text and not text.isspace():
+            is_finished = stop < after_all
+            record = text[:-1] if is_finished and text[-1] == _CARRIAGE_RETURN else text
+            last = begin + len(record) if is_finished or end is None else end
+            kept = record if len(record) <= MAX_LINE_BYTES else record[:RAW_KEPT_BYTES]
+            yield Record(begin, last, number, kept)
+        begin = stop + 1
+
+
+def _split_rows(data: bytes, at: int, start: int, line: int, end: int | None) -> Iterator[Record]:
+    counted = 0
+    for match in _RECORDS["csv"].finditer(data, at):
         blank = _LEADING_BLANK_LINES.match(data, match.start())
         begin = blank.end() if blank else match.start()
         stop = match.end()

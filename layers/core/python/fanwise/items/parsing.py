@@ -6,7 +6,7 @@ byte, and only what the model reads is ever decoded.
 
 import re
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -31,8 +31,7 @@ from fanwise.records import ItemsSource
 
 Kinds = Mapping[str, Literal["image", "number", "text"]]
 
-# Every other key is carried; the last two are ignored.
-_RESERVED = ("id", "uri", "inputs", "index", "failure")
+_IGNORED = ("index", "failure")  # so that a failures file is an items file
 
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text_decoder = msgspec.json.Decoder(str)
@@ -42,7 +41,7 @@ _TOO_DEEP = f"the line is nested deeper than {MAX_NESTING}; flatten it"
 _WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 
 
-class Fields(NamedTuple):
+class Fields(msgspec.Struct, frozen=True):
     """A record that could be read, not yet looked at: its top-level values as they came in."""
 
     id: msgspec.Raw | None
@@ -94,12 +93,10 @@ def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
         raise NotUtf8(f"the line is not UTF-8 at its byte {error.start}; save the file as UTF-8") from error
     is_csv = source.kind == "csv"
     values = fields_of_row(text, source.columns or (), kinds) if is_csv else _object(record.text)
-    return Fields(
-        id=values.get("id"),
-        uri=values.get("uri"),
-        inputs=values.get("inputs"),
-        carried={name: value for name, value in values.items() if name not in _RESERVED},
-    )
+    id_, uri, inputs = values.pop("id", None), values.pop("uri", None), values.pop("inputs", None)
+    for name in _IGNORED:
+        values.pop(name, None)
+    return Fields(id_, uri, inputs, values)
 
 
 def _object(text: bytes) -> dict[str, msgspec.Raw]:
@@ -135,7 +132,8 @@ def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson | Too
 def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
     """The item that a record's values make. Raises the `ItemError`s of the stage parse."""
     _check_keys(fields.carried, "the item")
-    _check_id(fields.id)
+    if fields.id is not None:
+        _check_id(fields.id)
     if fields.uri is None and fields.inputs is None:
         if "raw" in fields.carried:
             raise BadInputs(
@@ -162,8 +160,8 @@ def _check_keys(values: Mapping[str, msgspec.Raw], what: str) -> None:
         )
 
 
-def _check_id(raw: msgspec.Raw | None) -> None:
-    if raw is None or _WHOLE_NUMBER.fullmatch(raw) or _text(raw) is not None:
+def _check_id(raw: msgspec.Raw) -> None:
+    if _WHOLE_NUMBER.fullmatch(raw) or _text(raw) is not None:
         return
     raise BadId(f'"id" is {_shown(raw)}; text or a whole number, or leave it out')
 
@@ -191,10 +189,14 @@ def _resolved(given: str, base: str, readable: Readable) -> str:
 
 
 def _inputs(raw: msgspec.Raw, source: ItemsSource, kinds: Kinds) -> dict[str, msgspec.Raw]:
-    if not bytes(raw).startswith(b"{"):
-        raise BadInputs(f'"inputs" is {_shown(raw)}; an object of values by the name of the input')
-    inputs = _object_decoder.decode(raw)
+    try:
+        inputs = _object_decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        message = f'"inputs" is {_shown(raw)}; an object of values by the name of the input'
+        raise BadInputs(message) from error
     _check_keys(inputs, '"inputs"')
+    if "image" not in kinds.values():
+        return inputs
     for name, value in inputs.items():
         if kinds.get(name) == "image":
             given = _text(value)

@@ -16,6 +16,7 @@ from fanwise.errors import ItemError, MissingInput, NotANumber, NotFinite, OutOf
 from fanwise.model.signature import FLOATS, INTEGERS, TensorSpec, fits, shape_text
 
 NumberReader = Callable[[bytes], NDArray[Any]]
+RowsReader = Callable[[Sequence[bytes | msgspec.Raw]], NDArray[Any] | None]
 
 _NOT_FINITE = frozenset(("nan", "inf", "infinity", "-inf", "-infinity", "+inf", "+infinity"))
 _SHOWN_CHARACTERS = 60
@@ -37,8 +38,7 @@ def number_reader(name: str, spec: TensorSpec) -> NumberReader:
     dtype = numpy_dtype(spec.dtype)
 
     def read(raw: bytes) -> NDArray[Any]:
-        if row == (1,) and not raw.lstrip().startswith(b"["):
-            raw = b"[" + raw + b"]"
+        raw = _as_array(raw, row)
         rank = min(_depth(raw), _MAX_RANK) if row is None else len(row)
         try:
             value = _decoder(spec.dtype, rank).decode(raw)
@@ -55,6 +55,30 @@ def number_reader(name: str, spec: TensorSpec) -> NumberReader:
                 f"input {name!r}: the value has shape {shape_text(array.shape)}, it takes {shape_text(row)}"
             )
         return array
+
+    return read
+
+
+def rows_reader(name: str, spec: TensorSpec) -> RowsReader:
+    """A function from the JSON of a value each to the rows of input `name` as one tensor, batch first.
+
+    What it reads is bit for bit what `number_reader` reads, at a fraction of the time; where that would refuse a
+    value, or the rows have different shapes, it answers None, and each is to be read by itself.
+    """
+    row = spec.row_shape
+    dtype = numpy_dtype(spec.dtype)
+
+    def read(raws: Sequence[bytes | msgspec.Raw]) -> NDArray[Any] | None:
+        if row is None:
+            return None
+        if row == (1,):
+            raws = [_as_array(bytes(raw), row) for raw in raws]
+        try:
+            value = _decoder(spec.dtype, 1 + len(row)).decode(b"[" + b",".join(raws) + b"]")
+            array = _cast(name, value, dtype)
+        except (msgspec.DecodeError, ValueError, ItemError):
+            return None
+        return array if fits(array.shape, (len(raws), *row)) else None
 
     return read
 
@@ -80,6 +104,11 @@ def columns_reader(
 def missing(name: str) -> MissingInput:
     """The error for an item without a value for `name`."""
     return MissingInput(f'the item has no value {name!r}; put it under "inputs"')
+
+
+def _as_array(raw: bytes, row: tuple[int | None, ...] | None) -> bytes:
+    """The value; a bare number as an array where the row has shape [1]."""
+    return b"[" + raw + b"]" if row == (1,) and not raw.lstrip().startswith(b"[") else raw
 
 
 @lru_cache

@@ -32,6 +32,7 @@ from fanwise.model.signature import (
 
 MAX_MINI_BATCH = 32
 OPEN_MINI_BATCH = 16
+MAX_AT_ONCE = 1024
 MINI_BATCH_ELEMENTS = 8 * 224 * 224 * 3
 
 TEXT_SHAPES: tuple[tuple[int | None, ...] | None, ...] = ((), (1,), (None,), None)
@@ -158,6 +159,21 @@ def mini_batch(signature: Signature, bound: Bound) -> int:
     while size > 1 and size * elements > MINI_BATCH_ELEMENTS:
         size //= 2
     return size
+
+
+def most_at_once(signature: Signature, bound: Bound, mini_batch: int) -> int:
+    """How many items may be made into rows, and their answers written, in one go; the model sees mini-batches.
+
+    Of small rows the steps around a mini-batch take longer than the model. More than a mini-batch where inputs are
+    numbers and the signature says how many, so that what is held at once is known, and small.
+    """
+    specs = [*signature.inputs.values(), *(signature.outputs[name] for name in bound.outputs)]
+    elements = [row_elements(spec) for spec in specs]
+    known = [count for count in elements if count is not None]
+    if len(known) < len(elements) or not all(isinstance(one, NumberInput) for one in bound.inputs.values()):
+        return mini_batch
+    fitting = min(MAX_AT_ONCE, MINI_BATCH_ELEMENTS // max(1, *known))
+    return max(1, fitting // mini_batch) * mini_batch
 
 
 def row_shape(declared: InputContract, spec: TensorSpec) -> tuple[int, ...]:

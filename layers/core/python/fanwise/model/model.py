@@ -4,7 +4,7 @@
 size, the last one padded: TensorFlow's results depend in their last bits on the size, and on nothing else.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,26 @@ from numpy.typing import NDArray
 from fanwise.errors import BundleError, ItemError, ModelError, PredictionFailed, ResultTooLarge
 from fanwise.model import runtime as runtimes
 from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound, bind, mini_batch, read_labels, row_shape, why_too_large
+from fanwise.model.binding import Bound, bind, mini_batch, most_at_once, read_labels, row_shape, why_too_large
 from fanwise.model.contract import Contract, ImageInput, read_contract
-from fanwise.model.inputs import Item, check_uri_is_for_one, encoder
-from fanwise.model.outputs import answers, failed
+from fanwise.model.inputs import Item, Values, check_uri_is_for_one, encoder, stacker
+from fanwise.model.outputs import answers, together
 from fanwise.model.runtime import ComputeError, Runtime
 from fanwise.model.signature import Signature
 from fanwise.records import Kind, ModelRef
 
-Row = dict[str, NDArray[Any]]
+Row = dict[str, NDArray[Any]]  # by the name of an input, without batch dimension
+Stack = dict[str, NDArray[Any]]  # rows of the same shapes, batch first
+Result = dict[str, object] | ItemError
 
 
 class Model:
     """A loaded model with its contract.
 
-    `mini_batch` is the number of rows it computes at once; `kinds` are the kinds of the values by the names under
-    which items carry them. `is_fetched`: rows are read from elsewhere or decoded (images), and not from the line
-    alone, so that threads make them while the model works; else a thread costs more than it could do.
+    `mini_batch` is the number of rows it computes at once, `most_at_once` how many `stack` and `predict_stack`
+    take in one go; `kinds` are the kinds of the values by the names under which items carry them. `is_fetched`:
+    rows are read from elsewhere or decoded (images), and not from the line alone, so that threads make them while
+    the model works; else a thread costs more than it could do.
     """
 
     def __init__(self, contract: Contract, labels: Mapping[str, tuple[str, ...]], runtime: Runtime) -> None:
@@ -39,9 +42,14 @@ class Model:
         self._runtime = runtime
         self._bound: Bound = bind(contract, signature, labels)
         self.mini_batch: int = mini_batch(signature, self._bound)
+        self.most_at_once: int = most_at_once(signature, self._bound, self.mini_batch)
         self.kinds: Mapping[str, Kind] = contract.kinds(runtime.inputs)
         self._encoders = {
             name: encoder(name, declared, runtime.inputs[name])
+            for name, declared in self._bound.inputs.items()
+        }
+        self._stackers = {
+            name: stacker(name, declared, runtime.inputs[name])
             for name, declared in self._bound.inputs.items()
         }
         self.is_fetched = "image" in self.kinds.values()
@@ -66,7 +74,20 @@ class Model:
         check_uri_is_for_one(self._images, item)
         return {name: encode(item) for name, encode in self._encoders.items()}
 
-    def predict(self, rows: Sequence[Row]) -> list[dict[str, object] | ItemError]:
+    def stack(self, items: Sequence[Values]) -> Stack | None:
+        """The rows of many items in one go, from their `inputs`: what `encode` makes, in a fraction of the time.
+
+        None where inputs are not of numbers, or one of the items is not plain: then each is to be encoded.
+        """
+        stack: Stack = {}
+        for name, stacked in self._stackers.items():
+            rows = None if stacked is None else stacked(items)
+            if rows is None:
+                return None
+            stack[name] = rows
+        return stack
+
+    def predict(self, rows: Sequence[Row]) -> list[Result]:
         """The prediction of each row, at most `mini_batch` of them, or what is wrong with it, in their order.
 
         Where the runtime rejects a mini-batch, its rows are tried alone, and those that fail again are
@@ -75,11 +96,23 @@ class Model:
         """
         if len(rows) > self.mini_batch:
             raise ValueError(f"{len(rows)} rows are more than the mini-batch of {self.mini_batch}")
-        results: dict[int, dict[str, object] | ItemError] = {}
+        results: dict[int, Result] = {}
         for positions in self._by_shape(rows):
             group = [rows[position] for position in positions]
-            results.update(zip(positions, self._predict_group(group), strict=True))
+            stack = {name: _stacked([row[name] for row in group]) for name in group[0]}
+            results.update(zip(positions, self.predict_stack(stack), strict=True))
         return [results[position] for position in range(len(rows))]
+
+    def predict_stack(self, stack: Stack) -> list[Result]:
+        """`predict` of rows that are stacked already: `most_at_once` at most, in mini-batches, one by one."""
+        rows = len(next(iter(stack.values())))
+        try:
+            return self._predictions(stack, rows)
+        except ComputeError as error:
+            if rows == 1:
+                return [PredictionFailed(f"the model failed on this item: {error}")]
+        pieces = _cut(stack, self.mini_batch if rows > self.mini_batch else 1)
+        return [result for piece in pieces for result in self.predict_stack(piece)]
 
     def warm_up(self) -> None:
         """Compute once at the shapes to come, so that no item waits for it. Raises `ModelError`.
@@ -87,7 +120,7 @@ class Model:
         The values are zeros and empty strings, which a model may rightly reject; any other error is its own.
         """
         try:
-            self._compute([self._blank()])
+            self._compute({name: _stacked([row]) for name, row in self._blank().items()})
         except ComputeError as error:
             if not error.of_values:
                 raise ModelError(f"the model cannot compute: {error}") from error
@@ -100,31 +133,24 @@ class Model:
             groups.setdefault(tuple(array.shape for array in row.values()), []).append(position)
         return groups.values()
 
-    def _predict_group(self, rows: Sequence[Row]) -> list[dict[str, object] | ItemError]:
-        try:
-            return self._predictions(rows)
-        except ComputeError as error:
-            if len(rows) == 1:
-                return [PredictionFailed(f"the model failed on this item: {error}")]
-        return [result for row in rows for result in self._predict_group([row])]
-
-    def _predictions(self, rows: Sequence[Row]) -> list[dict[str, object] | ItemError]:
-        tensors = self._compute(rows)
+    def _predictions(self, stack: Stack, rows: int) -> list[Result]:
+        first, *others = (self._compute(piece) for piece in _cut(stack, self.mini_batch))
+        tensors = {
+            name: np.concatenate([first[name], *(other[name] for other in others)]) if others else first[name]
+            for name in self._bound.outputs
+        }
         shapes = {name: tensors[name].shape[1:] for name in self._bound.outputs}
         too_large = why_too_large(self._bound.outputs, shapes)
         if too_large is not None:  # before a value of it becomes an object of its own
-            return [ResultTooLarge(too_large) for _ in rows]
+            return [ResultTooLarge(too_large) for _ in range(rows)]
         columns = {
-            output.written_as: answers(name, output, tensors[name][: len(rows)])
+            output.written_as: answers(name, output, tensors[name][:rows])
             for name, output in self._bound.outputs.items()
         }
-        return [
-            failed(values) or dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
-        ]
+        return together(columns)
 
-    def _compute(self, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
-        tensors = self._runtime.predict({name: self._padded([row[name] for row in rows]) for name in rows[0]})
+    def _compute(self, stack: Stack) -> dict[str, NDArray[Any]]:
+        tensors = self._runtime.predict({name: self._padded(tensor) for name, tensor in stack.items()})
         for name in self._bound.outputs:
             shape = tensors[name].shape
             if not shape or shape[0] != self.mini_batch:
@@ -134,13 +160,10 @@ class Model:
                 )
         return tensors
 
-    def _padded(self, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """The rows as one tensor of `mini_batch` rows, the missing ones copies of the first."""
-        tensor = np.empty((self.mini_batch, *rows[0].shape), rows[0].dtype)
-        for position in range(self.mini_batch):
-            # [()]: of a row without dimensions its value, which an array of objects would hold as an array
-            tensor[position] = rows[position if position < len(rows) else 0][()]
-        return tensor
+    def _padded(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """The tensor with `mini_batch` rows, the missing ones copies of the first."""
+        missing = self.mini_batch - len(tensor)
+        return np.concatenate([tensor, np.repeat(tensor[:1], missing, axis=0)]) if missing else tensor
 
     def _blank(self) -> Row:
         return {
@@ -151,6 +174,21 @@ class Model:
             )
             for name, spec in self._runtime.inputs.items()
         }
+
+
+def _stacked(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Rows of one shape as one tensor."""
+    tensor = np.empty((len(rows), *rows[0].shape), rows[0].dtype)
+    for position, row in enumerate(rows):
+        # [()]: of a row without dimensions its value, which an array of objects would hold as an array
+        tensor[position] = row[()]
+    return tensor
+
+
+def _cut(stack: Stack, size: int) -> Iterator[Stack]:
+    """Stacks of so many rows each."""
+    for begin in range(0, len(next(iter(stack.values()))), size):
+        yield {name: tensor[begin : begin + size] for name, tensor in stack.items()}
 
 
 def load(folder: Path, ref: ModelRef, *, memory_mb: int) -> Model:

@@ -1,6 +1,6 @@
 """Tensors of the model → the prediction of each item, as docs/contracts.md has it: raw, top_k or argmax."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,14 @@ def _text(value: Any) -> object:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def failed(results: Sequence[object]) -> ItemError | None:
-    """The first error among what the outputs say of one item."""
+def together(columns: Mapping[str, Sequence[object]]) -> list[dict[str, object] | ItemError]:
+    """What all outputs, by the names they are written under, say of each item; or the first error of them."""
+    rows = zip(*columns.values(), strict=True)
+    kinds = {kind for values in columns.values() for kind in set(map(type, values))}
+    if any(issubclass(kind, ItemError) for kind in kinds):
+        return [_failed(row) or dict(zip(columns, row, strict=True)) for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _failed(results: Sequence[object]) -> ItemError | None:
     return next((result for result in results if isinstance(result, ItemError)), None)

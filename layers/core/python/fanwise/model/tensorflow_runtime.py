@@ -17,13 +17,14 @@ one process with one thread, on a machine of two cores that was shared while it 
 The only module that imports TensorFlow; never Keras.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.core.protobuf import config_pb2
 
 from fanwise.errors import ModelError
 from fanwise.model.bundle import FROZEN, SAVED_MODEL
@@ -55,9 +56,10 @@ class TensorFlowRuntime:
             name: _feed_dtype(self._session, definition.inputs[name].name) for name in sorted(self.inputs)
         }
         self._fetches = sorted(self.outputs)
-        self._call = self._session.make_callable(
-            [definition.outputs[name].name for name in self._fetches],
-            feed_list=[definition.inputs[name].name for name in self._feeds],
+        self._call = _callable(
+            self._session,
+            feeds=[definition.inputs[name].name for name in self._feeds],
+            fetches=[definition.outputs[name].name for name in self._fetches],
         )
 
     def predict(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
@@ -75,6 +77,17 @@ def load(bundle: Path, signature: str, *, threads: int) -> TensorFlowRuntime:
     """Load a fetched bundle: its frozen model, or where it was prepared without one its SavedModel."""
     frozen = bundle / FROZEN
     return TensorFlowRuntime(frozen if frozen.is_dir() else bundle / SAVED_MODEL, signature, threads=threads)
+
+
+def _callable(session: Any, *, feeds: Sequence[str], fetches: Sequence[str]) -> Any:
+    """A function from the feeds to the fetches, that computes in the thread that calls it.
+
+    The public `make_callable` hands each call to another thread, or, when it is told not to, reads options anew:
+    32 rows of 20 numbers through three small layers take 310 µs so, 168 µs, and 20 µs by this, to the same bits.
+    """
+    options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+    options.run_options.inter_op_thread_pool = -1  # the caller's thread (RunOptions in config.proto)
+    return session._make_callable_from_options(options)
 
 
 def signature_of(definition: Any, where: str) -> Signature:

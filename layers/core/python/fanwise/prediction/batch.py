@@ -6,7 +6,7 @@ has and leaves the rest to the next round. An entry that is decided already is n
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -95,11 +95,11 @@ def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -
     """
     model = environment.kept.model(job.model)
     _, records = _read(environment.storage, job, probe)
-    items = [_parsed(record, probe.first + i, job) for i, record in enumerate(records)]
     results: list[object] = []
     try:
-        for outcome in environment.pipeline.run(items, model, lambda: _time_to_work_s(request)):
-            results.append(outcome.result)  # noqa: PERF401 - what comes before an error counts
+        items = _items(records, probe, job)
+        for outcomes in environment.pipeline.run(items, model, lambda: _time_to_work_s(request)):
+            results += [result for _, result in outcomes]  # what comes before an error counts
     except OutOfTime:
         pass
     errors = [result for result in results if isinstance(result, ItemError)]
@@ -130,6 +130,11 @@ def _read(storage: Storage, job: Job, entry: Entry) -> tuple[bytes, list[Record]
             f" {job.items.uri} is no longer the version that was planned: start the job again"
         )
     return data, records
+
+
+def _items(records: Sequence[Record], entry: Entry, job: Job) -> Iterator[Item | ItemError]:
+    """The items of an entry, each made when its turn comes, or why a record is none."""
+    return (_parsed(record, index, job) for index, record in enumerate(records, entry.first))
 
 
 def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
@@ -197,13 +202,13 @@ def _gather(
     be the store as a whole; tried again, it is set apart, so that its neighbours need not wait for it; and alone,
     tried yet again while the store gives the items file, it is `UnreadableObject`.
     """
-    items = [_parsed(record, entry.first + i, job) for i, record in enumerate(records)]
-    gathered = EntryParts(entry, job, request.request_id)
+    gathered = EntryParts(entry, records, job, request.request_id)
     unread: StoreUnavailable | None = None
     try:
-        with closing(pipeline.run(items, model, lambda: _time_to_work_s(request))) as outcomes:
-            for record, item, outcome in zip(records, items, outcomes, strict=True):
-                gathered.add(record, item, outcome.result)
+        items = _items(records, entry, job)
+        with closing(pipeline.run(items, model, lambda: _time_to_work_s(request))) as run:
+            for outcomes in run:
+                gathered.add(outcomes)
                 if gathered.is_full:
                     break
     except StoreUnavailable as error:
@@ -215,7 +220,7 @@ def _gather(
         return gathered, unread
     if entry.count == 1 and entry.attempt >= limits.UNREADABLE_ATTEMPT:
         why = UnreadableObject(f"could not be read in {entry.attempt} attempts; the last: {unread}")
-        gathered.add(records[0], items[0], why)
+        gathered.add([(_parsed(records[0], entry.first, job), why)])
         return gathered, None
     if entry.count > 1 and entry.attempt >= limits.ALONE_ATTEMPT:
         return gathered, unread

@@ -2,14 +2,18 @@
 
 import io
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from fanwise.errors import ItemError
-from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_line
+from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_lines
 from fanwise.items.lines import Record
 from fanwise.items.parsing import Item
 from fanwise.limits import MAX_PART_BYTES
+from fanwise.prediction.pipeline import Outcome
 from fanwise.records import Entry, Failure, Job, Part
 from fanwise.storage import Storage
+
+LINES_AT_ONCE = 16  # encoded together; each may have 7.5 MB (`limits.MAX_RESULT_VALUES`)
 
 
 class PartWriter:
@@ -29,12 +33,12 @@ class PartWriter:
         """Bytes of the lines so far."""
         return self._text.tell()
 
-    def add(self, index: int, line: bytes) -> None:
-        """Take one line, with its line end."""
+    def add(self, first: int, count: int, lines: bytes) -> None:
+        """Take so many lines, each with its line end, of which the first is that of item `first`."""
         if not self._lines:
-            self._first = index
-        self._text.write(line)
-        self._lines += 1
+            self._first = first
+        self._text.write(lines)
+        self._lines += count
 
     def write(self, storage: Storage, home: str) -> Part | None:
         """Write the part; None where it would be empty."""
@@ -47,8 +51,9 @@ class PartWriter:
 class EntryParts:
     """What became of the items of an entry so far, from its first one on."""
 
-    def __init__(self, entry: Entry, job: Job, request_id: str) -> None:
+    def __init__(self, entry: Entry, records: Sequence[Record], job: Job, request_id: str) -> None:
         self._entry = entry
+        self._records = records
         self._job = job
         self.predictions = PartWriter("predictions", entry.entry, request_id)
         self.failures = PartWriter("failures", entry.entry, request_id)
@@ -64,15 +69,25 @@ class EntryParts:
         """Whether the parts are as large as one invocation's may be."""
         return self.predictions.size_bytes + self.failures.size_bytes > MAX_PART_BYTES
 
-    def add(self, record: Record, item: Item | ItemError, result: dict[str, object] | ItemError) -> None:
-        """Take what became of the next item."""
-        index = self._entry.first + self.items
-        if isinstance(result, ItemError):
-            self._add_failure(record, index, item, result)
-        elif isinstance(item, Item):
-            self.predictions.add(index, prediction_line(item, result))
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Take what became of the next items, as far as there is room."""
+        for begin in range(0, len(outcomes), LINES_AT_ONCE):
+            if self.is_full:
+                return
+            self._add_some(outcomes[begin : begin + LINES_AT_ONCE])
 
-    def _add_failure(self, record: Record, index: int, item: Item | ItemError, error: ItemError) -> None:
+    def _add_some(self, outcomes: Sequence[Outcome]) -> None:
+        predicted: list[tuple[Item, Mapping[str, object]]] = []
+        for position, (item, result) in enumerate(outcomes, self.items):
+            if isinstance(result, ItemError):
+                self._add_failure(position, item, result)
+            elif isinstance(item, Item):
+                predicted.append((item, result))
+        if predicted:
+            self.predictions.add(predicted[0][0].index, len(predicted), prediction_lines(predicted))
+
+    def _add_failure(self, position: int, item: Item | ItemError, error: ItemError) -> None:
+        record, index = self._records[position], self._entry.first + position
         failure = Failure(
             error=type(error).__name__,
             message=str(error),
@@ -84,5 +99,5 @@ class EntryParts:
             line = dead_letter_of_record(record, index, self._job.items, self._job.model.kinds, failure)
         else:
             line = dead_letter_of_item(item, failure)
-        self.failures.add(index, line)
+        self.failures.add(index, 1, line)
         self.failures_by_error[failure.error] += 1
