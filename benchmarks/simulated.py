@@ -1,8 +1,8 @@
 """`fanwise simulate`: what it takes to play a job through, and whether jobs on this machine come out as it says.
 
 For the second, JPEGs are predicted by `fanwise run` on as many cores as it has environments (one is a vCPU), and
-simulated with as many, without chance, by a profile that was measured in between. A folder answers at once, so an
-invocation takes nothing beside its items.
+simulated with as many, without chance, by a profile that was measured before and after on the same JPEGs. A folder
+answers at once, so an invocation takes nothing beside its items.
 """
 
 import os
@@ -109,12 +109,13 @@ def _compared(run: Run, items: int) -> list[Compared]:
     prepare_workload(workload, IMAGES)
     bundle = prepare(workload / "model", run.work / "cache/bundles").folder
     counts = [count for count in (1, 2) if count <= len(os.sched_getaffinity(0))]
+    samples = first_items(workload, items)
     found = []
     for repetition in range(min(run.repetitions, MOST_REPETITIONS)):
         for environments in counts:
-            before = _profile(bundle)
+            before = _profile(bundle, samples)
             real_s = _job_s(run.work, workload, items, environments)
-            after = _profile(bundle)
+            after = _profile(bundle, samples)
             one = Compared(
                 environments=environments,
                 real_s=real_s,
@@ -132,11 +133,11 @@ def _on_cores(count: int, *words: str) -> list[str]:
     return [sys.executable, "-m", "benchmarks.on_cores", str(count), sys.executable, "-m", *words]
 
 
-def _profile(bundle: Path) -> RuntimeProfile:
-    """The bundle's LiteRT, measured now, on one core."""
+def _profile(bundle: Path, samples: Path) -> RuntimeProfile:
+    """The bundle's LiteRT, measured now, on one core, as `fanwise push --samples` does."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "profile.json"
-        command = _on_cores(1, "fanwise_cli.measuring", str(bundle), "litert", str(out))
+        command = _on_cores(1, "fanwise_cli.measuring", str(bundle), "litert", str(out), str(samples))
         run_process(command, environment(), cwd=Path(__file__).parent.parent)
         return msgspec.json.decode(out.read_bytes(), type=RuntimeProfile)
 

@@ -1,8 +1,9 @@
 """A bundle's runtime, measured on this machine: what it takes to start, and to predict an item.
 
 `prepare_bundle` has it done when a bundle is made: TensorFlow in its own process, which has imported it, and
-LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT`. It takes a second, and never stands in
-a bundle's way. Items are made up: `comparing`'s values, for images a JPEG of twice the model's height and width.
+LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT [SAMPLES]`. It takes a second, and
+never stands in a bundle's way. Items are made up: `comparing`'s values, for images a JPEG of twice the model's
+height and width; where there are a person's own, rows are made out of those images.
 """
 
 import io
@@ -49,10 +50,11 @@ def this_machine() -> MeasuredOn:
     )
 
 
-def measure_apart(folder: Path, runtime: Runtime) -> RuntimeProfile | None:
+def measure_apart(folder: Path, runtime: Runtime, samples: Path | None = None) -> RuntimeProfile | None:
     """`measure` in a process of its own, whose imports and memory are the runtime's; None where it failed."""
     out = folder.parent / f"measured-{runtime}.json"
     command = [sys.executable, "-P", "-m", "fanwise_cli.measuring", str(folder), runtime, str(out)]
+    command += [str(samples)] if samples else []
     try:
         subprocess.run(  # noqa: S603
             command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_TIMEOUT_S
@@ -64,11 +66,18 @@ def measure_apart(folder: Path, runtime: Runtime) -> RuntimeProfile | None:
         out.unlink(missing_ok=True)
 
 
-def measure(folder: Path, runtime: Runtime, *, init_ms: float, peak_mb: int | None = None) -> RuntimeProfile:
+def measure(
+    folder: Path,
+    runtime: Runtime,
+    *,
+    init_ms: float,
+    peak_mb: int | None = None,
+    samples: Path | None = None,
+) -> RuntimeProfile:
     """Load a bundle on a runtime and time it. Raises `FanwiseError` where it does not compute.
 
     `init_ms` is what its import took, `peak_mb` what the process had needed when it had the model, where it
-    has done other things since.
+    has done other things since. `samples` are images to be decoded, in place of made-up ones.
     """
     from fanwise.model.binding import read_labels  # noqa: PLC0415 - imports numpy, which init counts
     from fanwise.model.contract import Contract, read_contract  # noqa: PLC0415
@@ -88,6 +97,10 @@ def measure(folder: Path, runtime: Runtime, *, init_ms: float, peak_mb: int | No
 
     model, computes, load_ms = loaded(1)
     stack, decode_ms = _stack(model, computes, contract, labels)
+    if samples is not None and model.is_fetched:
+        from fanwise_cli.sample_items import making_ms  # noqa: PLC0415 - imports numpy
+
+        decode_ms = making_ms(samples, model)
     compute_ms = {1: _item_ms(model, stack)}
     peak_mb = peak_mb or peak_memory_mb()
     if available_cores() > 1 and load_ms < MOST_LOAD_S * 1000:
@@ -194,8 +207,8 @@ def peak_memory_mb() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER RUNTIME OUT; writes the figures, or nothing."""
-    folder, runtime, out = arguments
+    """FOLDER RUNTIME OUT [SAMPLES]; writes the figures, or nothing."""
+    folder, runtime, out, *samples = arguments
     began = time.monotonic()
     from fanwise.model.runtime import import_runtime  # noqa: PLC0415 - as the handler does it
     from fanwise.prediction import batch  # noqa: F401, PLC0415 - the handler's imports
@@ -204,7 +217,12 @@ def main(arguments: list[str]) -> int:
     import_runtime(runtime)
     init_ms = (time.monotonic() - began) * 1000
     try:
-        measured = measure(Path(folder), msgspec.convert(runtime, Runtime), init_ms=init_ms)
+        measured = measure(
+            Path(folder),
+            msgspec.convert(runtime, Runtime),
+            init_ms=init_ms,
+            samples=Path(samples[0]) if samples else None,
+        )
     except FanwiseError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -116,16 +116,18 @@ def _prepare_for_both(
         told(conversion)
     measured: dict[RuntimeName, RuntimeProfile | None] = {}
     if conversion.refused is None:
-        measured["litert"] = measure_apart(folder, "litert")
+        measured["litert"] = measure_apart(folder, "litert", given)
     if conversion.refused is not None or load_s < MOST_LOAD_OF_TWO_S:
-        measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb)
+        measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb, given)
     _write_profile(folder, measured)
 
 
-def _of_tensorflow(folder: Path, init_ms: float, peak_mb: int) -> RuntimeProfile | None:
+def _of_tensorflow(
+    folder: Path, init_ms: float, peak_mb: int, samples: Path | None = None
+) -> RuntimeProfile | None:
     """TensorFlow's figures; None where they cannot be had, which is no reason against the model."""
     try:
-        return measure(folder, "tensorflow", init_ms=init_ms, peak_mb=peak_mb)
+        return measure(folder, "tensorflow", init_ms=init_ms, peak_mb=peak_mb, samples=samples)
     except Exception:  # whatever TensorFlow raises on a model; the report is told already
         return None
 

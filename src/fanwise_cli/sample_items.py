@@ -1,12 +1,15 @@
-"""A person's own items (`--samples`) → mini-batches for `comparing`: rows as PredictBatch would make them.
+"""A person's own items (`--samples`) → mini-batches for `comparing`, and the time that `measuring` tells: rows as
+PredictBatch would make them.
 
 Items are files of this machine, and what they point at lies in the folder of theirs. Read in the process that
 prepares the bundle, which has the model.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import numpy as np
@@ -34,20 +37,16 @@ def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
 
     Raises `BundleError` where none is.
     """
-    whole = given.resolve()  # what a symlink names lies in its own folder
-    folder = whole if whole.is_dir() else whole.parent
-    storage = Storage({"samples": FolderBackend(folder, writable=False)}, s3=False)
+    folder = _folder_of(given)
     rows: list[Row] = []
     wrong: list[str] = []
     try:
-        source, records = _opened(storage, whole, model.kinds)
-        for index, record in enumerate(islice(records, MINI_BATCHES * model.mini_batch)):
-            try:
-                item = parse_record(record, index, source, model.kinds)
-                rows.append(model.encode(item.inputs, item.uri, storage.read, item.resolve))
-            except ItemError as error:
+        for record, made, _ in _made(given, model):
+            if isinstance(made, ItemError):
                 place = f"line {record.line}: " if given.is_file() else ""
-                wrong.append(place + _named(error, folder))
+                wrong.append(place + _named(made, folder))
+            else:
+                rows.append(made)
     except InputError as error:
         raise BundleError(_named(error, folder)) from error
     if not rows:
@@ -55,6 +54,37 @@ def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
     samples = Samples(len(rows), list(_batches(rows, model.mini_batch)), given=True)
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return samples, [f"Left out of {given}: {wrong[0]}{more}."] if wrong else []
+
+
+def making_ms(given: Path, model: Model) -> float:
+    """What it takes to make a row out of one of the first items, in milliseconds: the median.
+
+    Raises `InputError`, and `BundleError` where nothing can be made of any.
+    """
+    times_s = [seconds for _, made, seconds in _made(given, model) if not isinstance(made, ItemError)]
+    if not times_s:
+        raise BundleError(f"no item of {given} can be a sample")
+    return median(times_s) * 1000
+
+
+def _folder_of(given: Path) -> Path:
+    whole = given.resolve()  # what a symlink names lies in its own folder
+    return whole if whole.is_dir() else whole.parent
+
+
+def _made(given: Path, model: Model) -> Iterator[tuple[Record, Row | ItemError, float]]:
+    """The first records of a file or folder, the row that each makes or why it makes none, and the seconds."""
+    storage = Storage({"samples": FolderBackend(_folder_of(given), writable=False)}, s3=False)
+    source, records = _opened(storage, given.resolve(), model.kinds)
+    for index, record in enumerate(islice(records, MINI_BATCHES * model.mini_batch)):
+        began = time.perf_counter()
+        made: Row | ItemError
+        try:
+            item = parse_record(record, index, source, model.kinds)
+            made = model.encode(item.inputs, item.uri, storage.read, item.resolve)
+        except ItemError as error:
+            made = error
+        yield record, made, time.perf_counter() - began
 
 
 def _opened(storage: Storage, items: Path, kinds: Mapping[str, Kind]) -> tuple[ItemsSource, Iterator[Record]]:

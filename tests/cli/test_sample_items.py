@@ -19,7 +19,7 @@ from fanwise.model.runtime import import_runtime
 from fanwise.model.signature import TensorSpec
 from fanwise_cli import prepare_bundle as preparing
 from fanwise_cli.bundles import Report
-from fanwise_cli.sample_items import MINI_BATCHES, sample_items
+from fanwise_cli.sample_items import MINI_BATCHES, making_ms, sample_items
 
 OUTPUTS = {"y": TensorSpec("float32", (None, 1))}
 
@@ -43,6 +43,18 @@ def numbers(*shape: int | None) -> Model:
 def lines(path: Path, *xs: object) -> Path:
     path.write_text("".join(json.dumps({"inputs": {"x": x}}) + "\n" for x in xs))
     return path
+
+
+def scans() -> Model:
+    contract = Contract(inputs={"scan": ImageInput(height=2, width=2, channels=1)})
+    return Model(contract, {}, Described(scan=TensorSpec("float32", (2, 2, 2, 1))))
+
+
+def photograph(path: Path, grey: int, pixels: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    file = io.BytesIO()
+    Image.new("L", (pixels, pixels), grey).save(file, "PNG")
+    path.write_bytes(file.getvalue())
 
 
 def test_items_are_in_mini_batches_of_equal_rows(tmp_path: Path) -> None:
@@ -79,20 +91,29 @@ def test_a_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", ["photos", "items.jsonl"])
 def test_images_beside_an_items_file_or_in_a_folder(tmp_path: Path, given: str) -> None:
     photos = tmp_path / "photos"
-    photos.mkdir()
-    for name, grey in (("a.png", 3), ("b.png", 7)):
-        file = io.BytesIO()
-        Image.new("L", (2, 2), grey).save(file, "PNG")
-        (photos / name).write_bytes(file.getvalue())
+    photograph(photos / "a.png", 3, 2)
+    photograph(photos / "b.png", 7, 2)
     (photos / "notes.txt").write_text("no image")
     items = [{"uri": "photos/a.png"}, {"uri": "photos/b.png"}, {"uri": "s3://elsewhere/c.png"}]
     (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, items)))
-    contract = Contract(inputs={"scan": ImageInput(height=2, width=2, channels=1)})
-    model = Model(contract, {}, Described(scan=TensorSpec("float32", (2, 2, 2, 1))))
-    samples, said = sample_items(tmp_path / given, model)
+    samples, said = sample_items(tmp_path / given, scans())
     assert [batch["scan"][:, 0, 0, 0].tolist() for batch in samples.batches] == [[3, 7]]
     assert len(said) == 1
     assert "s3://samples" not in said[0]
+
+
+def test_large_images_take_longer_to_be_made_into_rows(tmp_path: Path) -> None:
+    """A thousand times the pixels, and whatever the machine is at, more than twice the time."""
+    for name, pixels in (("small", 64), ("large", 2048)):
+        for grey in range(3):
+            photograph(tmp_path / name / f"{grey}.png", grey, pixels)
+    assert making_ms(tmp_path / "large", scans()) > 2 * making_ms(tmp_path / "small", scans()) > 0
+
+
+def test_of_items_that_are_none_no_time_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(BundleError, match="can be a sample"):
+        making_ms(tmp_path, scans())
 
 
 @pytest.mark.parametrize(
