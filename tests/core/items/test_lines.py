@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 
 import pytest
 from hypothesis import example, given
@@ -132,6 +132,43 @@ def test_entries_are_the_same_at_every_chunking_and_hold_the_records_of_the_whol
         first, position = first + entry.count, entry.end
     assert first == len(whole)
     assert not entries or position == len(data)
+
+
+@given(files, kinds, st.integers(1, 400), st.integers(1, 400), st.sampled_from([1, 7, 64, lines._RUN_BYTES]))
+@example(b"1\n", "jsonl", 400, 256 + 64 + 16 + 4 + 1, lines._RUN_BYTES)
+@example(b'"\n",\n', "csv", 300, 299, lines._RUN_BYTES)
+@example(b" \n\r\n1\n", "csv", 300, 400, 64)
+def test_a_run_of_records_ends_where_the_last_of_them_does(
+    text: bytes, kind: LineKind, times: int, most: int, run_bytes: int
+) -> None:
+    data = text * times
+    ends = [0, *chain(*lines.ends_of_records(kind, data))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "_RUN_BYTES", run_bytes)
+        count, end = lines.run_of_records(kind, data, 0, most)
+    assert end == ends[count]
+    if run_bytes > len(data) and most < len(ends):
+        assert count == most
+    else:
+        assert count <= most
+
+
+@given(files, kinds, sizes, st.integers(4, 100), st.sampled_from([1, 7, 64, lines._RUN_BYTES]))
+@example(b"\r\n1\r\n \n" * 9 + b"1", "jsonl", 4, 100, lines._RUN_BYTES)
+@example(BOM + b'"\n""",\n\n' * 9, "csv", 5, 30, lines._RUN_BYTES)
+def test_a_plan_made_in_runs_is_the_one_made_record_by_record_wherever_a_chunk_ends(
+    data: bytes, kind: LineKind, batch_size: int, max_entry_bytes: int, run_bytes: int
+) -> None:
+    def none_at_once(_kind: LineKind, _data: bytes, begin: int, _most: int) -> tuple[int, int]:
+        return 0, begin
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cutting, "MAX_ENTRY_BYTES", max_entry_bytes)
+        patch.setattr(lines, "_RUN_BYTES", run_bytes)
+        in_runs = [list(cut_entries([data[:at], data[at:]], kind, batch_size)) for at in range(len(data) + 1)]
+        patch.setattr(cutting, "run_of_records", none_at_once)
+        one_by_one = list(cut_entries([data], kind, batch_size))
+    assert all(entries == one_by_one for entries in in_runs)
 
 
 @given(texts, kinds, sizes, sizes)

@@ -5,12 +5,12 @@ the reader in the same state: a line of 10 GB costs no more memory than any othe
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 
 import msgspec
 
-from fanwise.items.lines import BOM, LineKind, ends_of_records, shortest_in_same_state
+from fanwise.items.lines import BOM, LineKind, ends_of_records, run_of_records, shortest_in_same_state
 from fanwise.limits import MAX_ENTRY_BYTES
 from fanwise.records import Entry
 
@@ -57,8 +57,8 @@ def _filled(cutter: "_Cutter", chunks: Iterable[bytes], kind: LineKind, start: i
     for chunk in chunks:
         data = carried + chunk
         base = cutter.position - len(carried)
-        finished = 0
-        for ends in ends_of_records(kind, data):
+        finished = yield from cutter.take_runs(kind, data, base)
+        for ends in ends_of_records(kind, data, finished):
             yield from cutter.take(data, base, ends)
             finished = ends[-1]
         cutter.leave(data, len(chunk))
@@ -80,6 +80,23 @@ class _Cutter:
         self._first_line = self._line = first_line  # of `start`, of `end`
         self._pending_lines = 0  # line ends after `end`, in data that has been left
         self._counted = 0  # bytes of the present data whose line ends are in `line`
+
+    def take_runs(self, kind: LineKind, data: bytes, base: int) -> Generator[Entry, None, int]:
+        """Take the records that `data`, at `base` of the file, begins with, as far as they come in runs.
+
+        Yields full entries, and returns where the records taken end: what is left, `take` takes.
+        """
+        taken_end = 0
+        while True:
+            taken, end = run_of_records(kind, data, taken_end, self._batch_size - self.count)
+            if not taken or base + end > self._start + MAX_ENTRY_BYTES:
+                return taken_end
+            self.count += taken
+            self._move_end(data, base, end)
+            taken_end = end
+            if self.count < self._batch_size:
+                return taken_end
+            yield self.close()
 
     def take(self, data: bytes, base: int, ends: list[int]) -> Iterator[Entry]:
         """Take the records that end at `ends` of `data`, which lies at `base` of the file; yield full entries."""
