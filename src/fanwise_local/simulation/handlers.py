@@ -18,7 +18,6 @@ from fanwise.reckoning.estimate import (
     GETS_OF_A_JOB,
     GETS_OF_A_START,
     GETS_OF_AN_INVOCATION,
-    OTHERS_START_S,
     PLAN_BYTES_PER_S,
     PUTS_OF_A_JOB,
     PUTS_OF_AN_INVOCATION,
@@ -75,7 +74,7 @@ class Handlers:
         }
 
     async def _plan_job(self, event: dict[str, Any], _cold: bool) -> JSON:
-        work_s = OTHERS_START_S + self._scenario.work.size_bytes / PLAN_BYTES_PER_S
+        work_s = self._scenario.others_start_s + self._scenario.work.size_bytes / PLAN_BYTES_PER_S
         await asyncio.sleep(work_s * self._chance.jitter())
         self._counts.gets += GETS_OF_A_JOB
         self._counts.puts += PUTS_OF_A_JOB
@@ -91,12 +90,12 @@ class Handlers:
         self.summary = answer.get("summary")
         self._counts.gets += self._results.ledger_reads - read
         self._counts.puts += self._results.lists - lists
-        work_s = OTHERS_START_S * cold + self._results.commits * ACCOUNT_S_A_COMMIT
+        work_s = self._scenario.others_start_s * cold + self._results.commits * ACCOUNT_S_A_COMMIT
         await asyncio.sleep(work_s * self._chance.jitter())
         return answer
 
     async def _handle_failure(self, event: dict[str, Any], cold: bool) -> JSON:
-        await asyncio.sleep((OTHERS_START_S * cold + HANDLE_FAILURE_S) * self._chance.jitter())
+        await asyncio.sleep((self._scenario.others_start_s * cold + HANDLE_FAILURE_S) * self._chance.jitter())
         for _ in range(GETS_OF_HANDLE_FAILURE - 1):
             await self._s3.get("commits")
         await self._s3.put("commits")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fanwise.model.profile import RuntimeProfile
 from fanwise.pricing import Prices
 from fanwise.reckoning.batching import FunctionSize
-from fanwise.reckoning.estimate import Work
+from fanwise.reckoning.estimate import OTHERS_START_S, Work
 from fanwise.records import Runtime
 
 DEFAULT_ACCOUNT_CONCURRENCY = 1000  # of a new account often less (gettingstarted-limits)
@@ -23,7 +23,7 @@ class Scenario:
     `account_concurrency` is Lambda's limit of all functions together. With `environments` it is a laptop: so many
     of each function, and what finds none free waits for one. Without `throttled`, it waits on Lambda too, as no
     invocation does there, but as the closed forms have it. `child_starts_per_s` is how many children a Map Run
-    starts a second.
+    starts a second, `others_start_s` what a function other than PredictBatch takes to start.
 
     `jitter` is the sigma of a log-normal of mean 1 that each duration is multiplied by. Of invocations, a share of
     `tail` are stragglers: they take `tail_factor` times as long and more, by a Pareto law of shape 2 (one in a
@@ -39,6 +39,7 @@ class Scenario:
     environments: int | None = None
     throttled: bool = True
     child_starts_per_s: float | None = DEFAULT_CHILD_STARTS_PER_S
+    others_start_s: float = OTHERS_START_S
     jitter: float = DEFAULT_JITTER
     tail: float = DEFAULT_TAIL
     tail_factor: float = DEFAULT_TAIL_FACTOR
