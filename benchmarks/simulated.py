@@ -2,8 +2,8 @@
 
 For the second, JPEGs are predicted by `fanwise run` on as many cores as it has environments (one is a vCPU), and
 simulated with as many, without chance, by a profile that was measured before and after on the same JPEGs. A folder
-answers at once, so an invocation takes nothing beside its items. What planning and accounting take to start, here and
-not on Lambda, is told by a job of one item.
+answers at once, so an invocation takes nothing beside its items. What planning and accounting take to start is
+told by a job of one item.
 """
 
 import os
