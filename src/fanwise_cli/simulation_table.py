@@ -126,7 +126,7 @@ def _rests_on(simulated: Simulated) -> list[str]:
     chance = (
         f"Chance: durations scatter by a sigma of {scenario.jitter:g}, and {scenario.tail:.1%} of the invocations"
         f" take {scenario.tail_factor:g} times as long and more; seed {scenario.seed}. The closed form has"
-        f" none of it, and no 429 or 503."
+        f" none of it, no 429, and no further rounds."
     )
     lines = [
         "The deployed state machine on a model of Lambda and S3 (docs/simulation.md); not measured on AWS.",
