@@ -1,11 +1,16 @@
-"""Ctrl-C, and SIGTERM like it, while an event loop runs: never an exception anywhere in it."""
+"""Ctrl-C, and SIGTERM like it, while an event loop runs: an event, or the end, and no exception anywhere in it."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from threading import Thread
+from types import FrameType
 from typing import Any, TypeVar
+
+from fanwise_cli.exit_codes import EXIT_INTERRUPTED
+from fanwise_cli.terminal import say
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _Result = TypeVar("_Result")
@@ -15,6 +20,31 @@ _Result = TypeVar("_Result")
 def uninterrupted() -> Iterator[None]:
     """Take back what was changed, to the end: another Ctrl-C does not keep it from that."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ended_at_once(message: str, clear: Callable[[], None]) -> Iterator[None]:
+    """Have the first signal end the process where it is, once the terminal is clear and the message said.
+
+    For what holds nothing but memory: ten thousand tasks take seconds to cancel, and complain of an exception that
+    comes in their midst.
+    """
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            clear()
+            say(message)
+        finally:
+            os._exit(EXIT_INTERRUPTED)
+
+    before = {number: signal.signal(number, end) for number in _SIGNALS}
     try:
         yield
     finally:

@@ -216,7 +216,7 @@ class JobProgress(Observer):
         return "  ".join(filter(None, parts))
 
 
-class _Words(ProgressColumn):
+class Words(ProgressColumn):
     """A column that says something of the job, in one line."""
 
     def __init__(self, words: Callable[[], str], style: str | Callable[[], str] = "") -> None:
@@ -231,22 +231,20 @@ class _Words(ProgressColumn):
 def _columns(job: JobProgress, *, is_wide: bool) -> list[ProgressColumn]:
     """What the bar says; on a narrow terminal in fewer words, and without the bar."""
     spinner = SpinnerColumn()
-    phase = _Words(lambda: job.phase)
-    left = _Words(lambda: job.time_left, "progress.remaining")
+    phase = Words(lambda: job.phase)
+    left = Words(lambda: job.time_left, "progress.remaining")
     if not is_wide:
-        done = _Words(lambda: f"{job.done:,}/{job.total:,}" if job.total else "", "progress.download")
-        dead = _Words(lambda: f"{job.dead_lettered:,} dead" if job.dead_lettered else "", "red")
+        done = Words(lambda: f"{job.done:,}/{job.total:,}" if job.total else "", "progress.download")
+        dead = Words(lambda: f"{job.dead_lettered:,} dead" if job.dead_lettered else "", "red")
         return [spinner, phase, done, left, dead]
     return [
         spinner,
         phase,
         BarColumn(bar_width=None),
-        _Words(
-            lambda: f"{job.done:,}/{counted(job.total, 'item')}" if job.total else "", "progress.download"
-        ),
-        _Words(lambda: f"{a_second(job.rate)}/s" if job.rate else "", "progress.data.speed"),
+        Words(lambda: f"{job.done:,}/{counted(job.total, 'item')}" if job.total else "", "progress.download"),
+        Words(lambda: f"{a_second(job.rate)}/s" if job.rate else "", "progress.data.speed"),
         left,
-        _Words(
+        Words(
             lambda: "" if job.dead_lettered is None else counted(job.dead_lettered, "dead letter"),
             lambda: "red" if job.dead_lettered else "dim",
         ),

@@ -15,12 +15,14 @@ import msgspec
 from fanwise.errors import InputError
 from fanwise.reckoning.estimate import Estimate
 from fanwise_cli.estimating import closed_form, described_model
+from fanwise_cli.interruption import ended_at_once
 from fanwise_cli.pictures import check_picture, save
 from fanwise_cli.progress import counted, waiting
 from fanwise_cli.simulation_picture import picture_of
+from fanwise_cli.simulation_progress import simulation_shown
 from fanwise_cli.surveying import Connect, Survey, SurveyOptions, survey
 from fanwise_cli.terminal import JobConsole
-from fanwise_local.simulation import Scenario, Simulation, simulate
+from fanwise_local.simulation import Counts, Scenario, Simulation, simulate
 from fanwise_local.simulation.scenario import DEFAULT_ACCOUNT_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -103,12 +105,12 @@ def simulate_job(options: SimulateOptions, connect: Connect, console: JobConsole
         tail=options.tail,
         seed=options.seed,
     )
-    batches = counted(job.work.entries, "batch", "batches")
-    try:
-        with waiting(console, f"simulating {batches}", quiet=options.job.quiet):
-            simulation = simulate(scenario)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; a simulation that is not finished tells nothing") from None
+    counts = Counts()
+    with (
+        simulation_shown(console, job.work.entries, counts, quiet=options.job.quiet) as clear,
+        ended_at_once("interrupted; a simulation that is not finished tells nothing", clear),
+    ):
+        simulation = simulate(scenario, counts)
     simulated = Simulated(job, scenario, account.source, simulation, closed_form(job))
     if options.picture is not None:
         with waiting(console, f"drawing {options.picture}", quiet=options.job.quiet):

@@ -1,8 +1,13 @@
 """`fanwise simulate` from the command line: what is told, what is drawn, and what is refused in one line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,10 +15,11 @@ import msgspec
 import pytest
 
 from cloud_in_process import item, write_bundle, write_items
-from commands import Ended
+from commands import TIMEOUT_S, Ended, command
 from fanwise.model.profile import Profile
 from fanwise_cli import simulating
 from profiles import ON_LAMBDA, runtime_profile
+from terminals import screen
 
 Fanwise = Callable[..., Ended]
 CALM = ("--jitter", "0", "--tail", "0")
@@ -178,13 +184,95 @@ def test_a_count_needs_a_model(fanwise: Fanwise) -> None:
     assert "which model?" in ended.stderr
 
 
-def test_an_interruption_is_one_line(
-    fanwise: Fanwise, profiled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(_scenario: object) -> None:
-        raise KeyboardInterrupt
+INTERRUPTED = "fanwise: interrupted; a simulation that is not finished tells nothing\n"
+# The command, to which signals come, one after the other, when so many children are at work.
+INTERRUPTING = """
+import signal, sys
+from fanwise_cli import main, simulating
 
-    monkeypatch.setattr(simulating, "simulate", interrupted)
-    ended = fanwise("simulate", "1000", "--model", profiled, "--quiet")
-    assert (ended.code, ended.stdout) == (130, "")
-    assert ended.stderr == "fanwise: interrupted; a simulation that is not finished tells nothing\n"
+class Interrupting(simulating.Counts):
+    def running_changed(self, running):
+        super().running_changed(running)
+        if self.rounds and running == at:
+            for number in numbers:
+                signal.raise_signal(number)
+
+at, *numbers = map(int, sys.argv.pop(1).split(","))
+simulating.Counts = Interrupting
+sys.exit(main.main())
+"""
+
+
+@pytest.mark.parametrize("numbers", [(SIGINT,), (SIGTERM,), (SIGINT, SIGINT), (SIGTERM, SIGINT)])
+@pytest.mark.parametrize("running", [1, 25])
+def test_an_interruption_is_one_line_and_leaves_nothing(
+    profiled: Path, tmp_path: Path, numbers: tuple[signal.Signals, ...], running: int
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    words = (
+        "simulate",
+        "3000",
+        "--model",
+        profiled,
+        "--batch-size",
+        "100",
+        "--picture",
+        tmp_path / "job.svg",
+    )
+    when = ",".join(str(int(number)) for number in (running, *numbers))
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTING, when, *map(str, words), "--quiet"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not (tmp_path / "job.svg").exists()
+
+
+def test_afterwards_signals_are_what_they_were(fanwise: Fanwise, profiled: Path) -> None:
+    before = [signal.getsignal(number) for number in (SIGINT, SIGTERM)]
+    simulated(fanwise, "300", "--model", profiled)
+    assert [signal.getsignal(number) for number in (SIGINT, SIGTERM)] == before
+
+
+def test_ctrl_c_on_a_terminal_while_thousands_are_at_work(profiled: Path, tmp_path: Path) -> None:
+    """And again, until it has ended: the line is taken away, and nobody complains that it was not finished."""
+    (tmp_path / "temporary").mkdir()
+    lambda_ = ("--max-concurrency", "5000", "--account-concurrency", "5000")
+    words = command("simulate", "5,000,000", "--model", profiled, "--batch-size", "200", *lambda_)
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary"), "TERM": "xterm", "COLUMNS": "100"},
+    ) as process:
+        os.close(theirs)
+        sent = ""
+        try:
+            while piece := _read(ours):
+                sent += piece
+                if "1,000 running" in sent:
+                    process.send_signal(SIGINT)
+            stdout, _ = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+            os.close(ours)
+    assert (process.returncode, stdout) == (130, "")
+    assert screen(sent) == [INTERRUPTED.strip()]
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def _read(terminal: int) -> str:
+    """What comes next; nothing when the other side is closed."""
+    try:
+        return os.read(terminal, 65_536).decode(errors="replace")
+    except OSError:
+        return ""

@@ -6,7 +6,8 @@ clock that jumps, over a model of Lambda, S3 and the handlers.
 that as the interpreter sees it, `store` the job's home, `curve` and `counts` what is written down meanwhile.
 """
 
+from fanwise_local.simulation.counts import Counts
 from fanwise_local.simulation.scenario import Scenario
 from fanwise_local.simulation.simulation import Simulation, simulate
 
-__all__ = ["Scenario", "Simulation", "simulate"]
+__all__ = ["Counts", "Scenario", "Simulation", "simulate"]

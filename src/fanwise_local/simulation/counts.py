@@ -1,4 +1,7 @@
-"""What happens in a simulation, counted as it happens: told by the interpreter, the pool and the functions."""
+"""What happens in a simulation, counted as it happens: told by the interpreter, the pool and the functions.
+
+What is told meanwhile (`fanwise_cli.simulation_progress`) reads it from another thread.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -24,11 +27,12 @@ _CLOCK_MS = 3  # digits of milliseconds that the times of an execution have
 
 @dataclass
 class RoundCounts:
-    """One Map Run so far."""
+    """One Map Run so far; `ended` are its children that are over, well or not."""
 
     entries: int
     began_s: float
     ended_s: float = 0.0
+    ended: int = 0
     unfinished: int = 0
     died: int = 0
     rest: int = 0
@@ -44,14 +48,15 @@ class Counts(Observer):
         self.parts_s = dict.fromkeys(PART_OF_STATE.values(), 0.0)
         self.invocations = self.cold_starts = 0  # of PredictBatch
         self.throttles = self.slow_downs = 0
-        self.peak_running = self.peak_waiting = 0
+        self.running = self.peak_running = self.peak_waiting = 0  # invocations at once, of all functions
+        self.reached_s = 0.0  # when it was last that anything changed
+        self.phase: str | None = None  # the state that the job is in; of those that take time, the last
         self.gets = self.puts = 0
         self._billed_invocations = 0
         self._gb_s = self._storage_gb_s = 0.0
         self._transitions = _START_AND_END
         self._children = 0
         self._child_gb_s = 0.0
-        self._running = 0
         self._waiting: set[str] = set()
         self._state: tuple[str, float] | None = None
 
@@ -76,9 +81,9 @@ class Counts(Observer):
         self._gb_s += gb_s(duration_ms, memory_mb)
         self._storage_gb_s += storage_gb_s(duration_ms, storage_mb)
 
-    def running(self, running: int) -> None:
+    def running_changed(self, running: int) -> None:
         """So many invocations run now, of all functions."""
-        self._running = running
+        self.running = running
         self.peak_running = max(self.peak_running, running)
         self._draw()
 
@@ -109,7 +114,10 @@ class Counts(Observer):
     def state_entered(self, execution: Execution, state_name: str, state_input: JSON) -> None:
         self._transitions += 1
         self._leave_state()
-        self._state = (state_name, _now_s())
+        self.reached_s = _now_s()
+        if state_name in PART_OF_STATE:
+            self.phase = state_name
+        self._state = (state_name, self.reached_s)
 
     def execution_ended(self, execution: Execution) -> None:
         self._leave_state()
@@ -121,6 +129,7 @@ class Counts(Observer):
         self._children += 1
         duration_s = (child.stop_date or child.start_date) - child.start_date
         self._child_gb_s += child_gb_s(round(duration_s * 1000, _CLOCK_MS))
+        self.rounds[-1].ended += 1
         if child.status != "SUCCEEDED":
             self.rounds[-1].unfinished += 1
         self.no_longer_waits(child.input["entry"]["entry"])
@@ -136,7 +145,8 @@ class Counts(Observer):
         self._state = None
 
     def _draw(self) -> None:
-        self.curve.add(_now_s(), self._running, len(self._waiting))
+        self.reached_s = _now_s()
+        self.curve.add(self.reached_s, self.running, len(self._waiting))
 
 
 def _now_s() -> float:

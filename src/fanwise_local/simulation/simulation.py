@@ -89,10 +89,10 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
     curve: list[Point]
 
 
-def simulate(scenario: Scenario) -> Simulation:
-    """Play a scenario through, to the end of the job."""
+def simulate(scenario: Scenario, counts: Counts | None = None) -> Simulation:
+    """Play a scenario through, to the end of the job; `counts` are the caller's, to be looked at meanwhile."""
     with _collecting_rarely():
-        return run_virtual(_Played(scenario).run())
+        return run_virtual(_Played(scenario, counts or Counts()).run())
 
 
 @contextmanager
@@ -120,19 +120,19 @@ def _definition() -> StateMachineDefinition:
 class _Played:
     """One simulation: everything that it is made of, seeded."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, counts: Counts) -> None:
         self._scenario = scenario
         randoms_of = randoms.Random(scenario.seed)
         self._chance = Chance(scenario, randoms.Random(randoms_of.random()))
         self._machine_random = randoms.Random(randoms_of.random())
-        self._counts = Counts()
+        self._counts = counts
         self._pool = Pool(
             PoolLimits(
                 account_concurrency=scenario.account_concurrency,
                 environments=scenario.environments,
                 throttled=scenario.throttled,
             ),
-            lambda: self._counts.running(self._pool.running),
+            lambda: self._counts.running_changed(self._pool.running),
         )
         results, items = Objects(), ItemsFile(scenario.work.items, scenario.work.size_bytes)
         storage = storage_of(results, items)
