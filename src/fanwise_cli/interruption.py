@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Thread
 from types import FrameType
 from typing import Any, TypeVar
@@ -16,19 +16,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _Result = TypeVar("_Result")
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted() -> AbstractContextManager[None]:
     """Take back what was changed, to the end: another Ctrl-C does not keep it from that."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled(signal.SIG_IGN)
 
 
-@contextmanager
-def ended_at_once(message: str, clear: Callable[[], None]) -> Iterator[None]:
+def ended_at_once(message: str, clear: Callable[[], None]) -> AbstractContextManager[None]:
     """Have the first signal end the process where it is, once the terminal is clear and the message said.
 
     For what holds nothing but memory: ten thousand tasks take seconds to cancel, and complain of an exception that
@@ -44,12 +37,18 @@ def ended_at_once(message: str, clear: Callable[[], None]) -> Iterator[None]:
         finally:
             os._exit(EXIT_INTERRUPTED)
 
-    before = {number: signal.signal(number, end) for number in _SIGNALS}
+    return _handled(end)
+
+
+@contextmanager
+def _handled(handler: signal.Handlers | Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have both signals handled so; afterwards as before."""
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager

@@ -148,27 +148,14 @@ class Handlers:
         return answer_of(commit)
 
     async def _predict_and_commit(self, entry: Entry, load_s: float, cold: bool) -> Commit:
-        timeout_s, durations = self._scenario.size.timeout_s, self._durations
+        timeout_s = self._scenario.size.timeout_s
         if load_s < timeout_s < load_s + AFTER_LOAD_S:
             await self._work(load_s)
             raise StatesError("StoreUnavailable", f"the model took {load_s:.0f} s to load (simulated)")
-        if load_s:
-            try:
-                await self._work(load_s)
-            except StatesError:
-                self._counts.died()
-                raise
-        self._counts.gets += GETS_OF_AN_INVOCATION - 1
-        factor = self._chance.of_work()
-        gets = entry.count * self._scenario.work.reads
-        self._counts.gets += gets
-        work_s = durations.work_s(entry.count) * factor
-        reading_s = self._s3.reading_s(gets)
-        if reading_s > work_s:
-            self._counts.slow_downs += round(gets * (1 - work_s / reading_s))
-            work_s = reading_s
-        done, work_s = self._in_time(entry.count, load_s, work_s)
         try:
+            if load_s:
+                await self._work(load_s)
+            done, work_s = self._begun(entry, load_s)
             await self._work(work_s, after_s=load_s)
         except StatesError:
             self._counts.died()
@@ -200,6 +187,18 @@ class Handlers:
                 rest=rest,
             ),
         )
+
+    def _begun(self, entry: Entry, load_s: float) -> tuple[int, float]:
+        """Ask for what the items point at: how many are predicted, and how long that takes, S3's pace in it."""
+        self._counts.gets += GETS_OF_AN_INVOCATION - 1
+        work_s = self._durations.work_s(entry.count) * self._chance.of_work()
+        gets = entry.count * self._scenario.work.reads
+        self._counts.gets += gets
+        reading_s = self._s3.reading_s(gets)
+        if reading_s > work_s:
+            self._counts.slow_downs += round(gets * (1 - work_s / reading_s))
+            work_s = reading_s
+        return self._in_time(entry.count, load_s, work_s)
 
     def _in_time(self, items: int, load_s: float, work_s: float) -> tuple[int, float]:
         """How many items are predicted, and how long that takes: the pipeline's rule.

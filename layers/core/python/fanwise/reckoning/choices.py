@@ -85,14 +85,16 @@ def best_of(made: list[Choice], work: Work, profile: RuntimeProfile, size: Funct
             f"the fastest of those that cost about as much ({more:.1f} % more than {cheapest.memory_mb:,} MB,"
             f" the cheapest)"
         )
-    batch, at_once = _fitting(work, profile, FunctionSize(best.memory_mb, size.timeout_s))
+    batch, _ = _fitting(work, profile, FunctionSize(best.memory_mb, size.timeout_s))
     reason = f"{best.memory_mb:,} MB: {why}; {best.batch_size:,} items a batch: {batch.reason}"
-    if at_once < work.max_concurrency:
-        reason += f"; {at_once:,} at once: S3 gives {S3_GETS_PER_S:,} objects a second of one prefix"
+    if best.max_concurrency < work.max_concurrency:
+        reason += (
+            f"; {best.max_concurrency:,} at once: S3 gives {S3_GETS_PER_S:,} objects a second of one prefix"
+        )
     return Best(
         memory_mb=best.memory_mb,
         batch_size=best.batch_size,
-        max_concurrency=at_once,
+        max_concurrency=best.max_concurrency,
         duration_s=best.duration_s,
         total_usd=best.total_usd,
         reason=reason,
