@@ -18,6 +18,7 @@ BOTTOM = {
     "commits",
     "digests",
     "records",
+    "recomputation",
     "redaction",
     "replays",
     "storage",

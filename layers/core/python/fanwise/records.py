@@ -28,6 +28,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_concurrency: int = DEFAULT_CONCURRENCY
     tolerated_failure_percentage: float = 100
     runtime: Literal["auto", "tensorflow", "litert"] = "auto"
+    recompute: int = 0
 
 
 class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,13 @@ class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, Kind]
 
 
+class Recompute(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's items that are predicted again alone before its verdict: how many, and on which runtime."""
+
+    items: int
+    runtime: Runtime
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A unit of work: items `first` … `first + count - 1`, in bytes [start, end) of the items file.
 
@@ -108,6 +116,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     suspects: int = 0
     estimate: dict[str, Any] | None = None
+    recompute: Recompute | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +204,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `decided_before` those that had when this execution began (a resume), which was with round `first_round`;
     `stalled` the rounds in a row that decided nothing; `unfinished` the tries so far that left no commit. `stop`
     is why no further round may run, as Step Functions has it (`{"Error", "Cause"}`). `others` and `others_gb_s`
-    are the invocations of PlanJob and AggregateResults so far, and what they took. With `closes` this execution
+    are the invocations of PlanJob and AggregateResults so far, and what they took. With `recompute` every item is
+    decided, and some are predicted again before the verdict. With `closes` this execution
     accounts for another one, `execution`, which died or was stopped.
     """
 
@@ -219,6 +229,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: dict[str, str] | None = None
     closes: bool = False
     probe: Entry | None = None
+    recompute: Recompute | None = None
     summary: dict[str, Any] | None = None
     failures_uri: str | None = None
 
