@@ -239,7 +239,11 @@ def verify(
     ],
     root: Annotated[
         list[str] | None,
-        typer.Option("--root", help="DIR or NAME=DIR: where a folder that the run read is now."),
+        typer.Option(
+            "--root",
+            help="DIR or NAME=DIR: where a folder that the run read is now. 64 hexadecimal digits: the root that the"
+            " job had, kept elsewhere.",
+        ),
     ] = None,
     stack: OnStack = None,
     region: Region = None,
@@ -260,7 +264,7 @@ def verify(
         refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli.verify import VerifyOptions, verify  # noqa: PLC0415 - as above
 
-        return verify(VerifyOptions(job, root or (), as_json), console=for_people())
+        return verify(VerifyOptions(job, root or (), as_json=as_json), console=for_people())
 
     return work
 

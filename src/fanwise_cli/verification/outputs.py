@@ -85,6 +85,7 @@ def _wrong_with_values(value: msgspec.Raw, decoders: list[Any], spec: TensorSpec
             decoder.decode(value)
         except msgspec.DecodeError:
             continue
+        decoders[:] = [decoder]  # a model answers in one way
         return None
     return f"is not of its signature, {spec}"
 

@@ -35,5 +35,6 @@ def other_ranges(
                     entry = entries[commit.entry]
                     yield (
                         f"{job.items.uri}, from line {entry.first_line} on (bytes {entry.start:,} to"
-                        f" {entry.end:,}), is not what entry {entry.entry} was made of, by {commit_key(entry.entry)}"
+                        f" {entry.end:,}), is not what entry {entry.entry} was made of, by"
+                        f" {commit_key(entry.entry)}"
                     )
