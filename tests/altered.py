@@ -53,6 +53,7 @@ class Altered:
 
     @property
     def jobs(self) -> list[Path]:
+        """The homes of the job and its replay."""
         return sorted(self.out.glob(".fanwise/buckets/*results*/jobs/*"))
 
     @property
@@ -134,7 +135,12 @@ def forge(files: Altered) -> None:
         path.write_bytes(commit_encoder.encode(msgspec.convert(commit, Commit)))
     for path in files.job.glob("map-run/*/SUCCEEDED*"):
         path.unlink()
-    edit_lines(files.job / "parts.jsonl", change=lambda lines: [renew(line) for line in lines])
+
+    def renew_all(lines: list[JSON]) -> None:
+        for line in lines:
+            renew(line)
+
+    edit_lines(files.job / "parts.jsonl", change=renew_all)
     forge_digests(files)
 
 

@@ -241,10 +241,19 @@ def verify(
         list[str] | None,
         typer.Option(
             "--root",
-            help="DIR or NAME=DIR: where a folder that the run read is now. 64 hexadecimal digits: the root that the"
-            " job had, kept elsewhere.",
+            help="DIR or NAME=DIR: where a folder that the run read is now. 64 hexadecimal digits: the root"
+            " that the job had, kept elsewhere.",
         ),
     ] = None,
+    recompute: Annotated[
+        int,
+        typer.Option(
+            "--recompute",
+            metavar="N",
+            min=0,
+            help="Predict N of the items again, each alone, and compare; on TensorFlow where the model has it.",
+        ),
+    ] = 0,
     stack: OnStack = None,
     region: Region = None,
     profile: Profile = None,
@@ -260,11 +269,13 @@ def verify(
             from fanwise_cli.stack import control  # noqa: PLC0415 - as above
 
             with connected(stack, region, profile, endpoint_url) as at:
-                return control.verify(job, at, for_people(), as_json=as_json)
+                return control.verify(
+                    job, at, for_people(), roots=root or (), recompute=recompute, as_json=as_json
+                )
         refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli.verify import VerifyOptions, verify  # noqa: PLC0415 - as above
 
-        return verify(VerifyOptions(job, root or (), as_json=as_json), console=for_people())
+        return verify(VerifyOptions(job, root or (), recompute, as_json), console=for_people())
 
     return work
 

@@ -18,6 +18,7 @@ from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
 from fanwise_cli.home import find_job
 from fanwise_cli.progress import counted, waiting
+from fanwise_cli.recomputing import recompute_apart
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_cli.verification import Verification, verify_job
 from fanwise_cli.verification.result import ItemRun
@@ -48,9 +49,13 @@ def verify(options: VerifyOptions, *, console: JobConsole) -> int:
     folders, root = split_roots(options.roots)
     mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[], roots=folders)
     told = {name: mount.path for name, mount in mounts.by_bucket.items()}  # over what the run had
-    storage = _storage(held.folders | told | {_OUT: str(home.out)})
+    mounted = held.folders | told | {_OUT: str(home.out)}
+    storage = _storage(mounted)
+    recompute = recompute_apart(storage, mounted, options.recompute) if options.recompute else None
     with waiting(console, "reading every line", quiet=False):
-        found = verify_job(storage, home_of(results, held.job_id), f"s3://{_OUT}/", root=root)
+        found = verify_job(
+            storage, home_of(results, held.job_id), f"s3://{_OUT}/", root=root, recompute=recompute
+        )
     if options.as_json:
         print_document(document(found))
     else:
@@ -129,6 +134,14 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
         yield "disagrees", line
     if len(found.disagreements) > MAX_SHOWN:
         yield "", f"and {len(found.disagreements) - MAX_SHOWN:,} more"
+    if found.recomputed is not None:
+        again = found.recomputed
+        yield (
+            "recomputed",
+            f"{again.agreed:,} of {again.items:,} agree, each predicted alone on {again.runtime}",
+        )
+        for differ in again.differ[:MAX_SHOWN]:
+            yield "differs", f"item {differ.index}: {differ.file}, line {differ.line} {differ.why}"
     for line in (*found.unchecked, *found.limits):
         yield "not checked", line
     if found.root is not None:

@@ -135,6 +135,11 @@ def append(path: Path, text: bytes) -> None:
     path.write_bytes(path.read_bytes() + text)
 
 
+def white_space(files: Altered) -> None:
+    for path in files.both(PART):
+        append(path, b" ")
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
 
@@ -272,7 +277,7 @@ ALTERATIONS: dict[str, tuple[Alteration, str]] = {
         "line 1: has other inputs",
     ),
     "white space": (
-        lambda files: [append(path, b" ") for path in (files.part(PART), files.out / "predictions.jsonl")],
+        white_space,
         f"{PART}-*, line 4: is cut off",
     ),
     # In one of them.
@@ -282,7 +287,7 @@ ALTERATIONS: dict[str, tuple[Alteration, str]] = {
     ),
     "value in OUT": (
         only_in_out("predictions.jsonl", 5, {"y": 6.0}, "prediction"),
-        "predictions.jsonl is not what the job wrote, from its line 4 on; predictions/000001-* has it in its line 1",
+        "predictions.jsonl is not what the job wrote, from its line 4 on; predictions/000001-* has it in its line",
     ),
     "reason in OUT": (
         only_in_out("failures.jsonl", 4, "gone", "failure", "message"),

@@ -1,21 +1,23 @@
 """`fanwise stop`, and with `--stack` `resume`, `replay` and `verify`: what is done with a job that is there."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fanwise.errors import JobError
+from fanwise.errors import InputError, JobError
 from fanwise.records import home_of
 from fanwise.replays import replays_of
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
 from fanwise_cli.progress import waiting
+from fanwise_cli.recomputing import recompute_here
 from fanwise_cli.stack.connection import DeployedStack
 from fanwise_cli.stack.executions import describe
 from fanwise_cli.stack.jobs import StackJob, find_job, find_planned, start, summary_of
 from fanwise_cli.stack.submit import reference_of
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_cli.verification import verify_job
-from fanwise_cli.verify import document, print_verification
+from fanwise_cli.verify import document, print_verification, split_roots
 
 _CAUSE = "stopped with fanwise stop"
 
@@ -89,11 +91,25 @@ def _started(
     return StackJob(job.execution, job_id if what == "resume" else None)
 
 
-def verify(given: str, stack: DeployedStack, console: JobConsole, *, as_json: bool) -> int:
+def verify(
+    given: str,
+    stack: DeployedStack,
+    console: JobConsole,
+    *,
+    roots: Sequence[str] = (),
+    recompute: int = 0,
+    as_json: bool = False,
+) -> int:
     """Verify a job of the stack and say what it comes to; the exit code. Raises `JobError`."""
+    folders, root = split_roots(roots)
+    if folders:
+        raise InputError(
+            f"--root {folders[0]}: with --stack it is the root of the job, 64 hexadecimal digits"
+        )
     _, home = find_planned(stack, given)
+    again = recompute_here(stack.storage, recompute) if recompute else None
     with waiting(console, "reading every line", quiet=False):
-        found = verify_job(stack.storage, home)
+        found = verify_job(stack.storage, home, root=root, recompute=again)
     if as_json:
         print_document(document(found))
     else:

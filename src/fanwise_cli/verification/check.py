@@ -40,7 +40,7 @@ from fanwise_cli.verification.result import MAX_NAMED, Verification
 from fanwise_cli.verification.verdict import gaps, other_counts, other_verdict
 
 # Predicts some of a job's items again: its plan, its home, its commits, and a seed.
-Recompute = Callable[[Job, str, Sequence[Commit], str], Recomputed | None]
+Recompute = Callable[[Job, str, Sequence[Commit], str], Recomputed]
 
 _index_decoder = msgspec.json.Decoder(int)
 
@@ -65,7 +65,7 @@ def verify_job(
     check.compare()
     check.compare_files(collected, root)
     if recompute is not None:
-        check.recomputed = recompute(job, home, check.says.commits, check.root or job.job_id)
+        check.predict_again(recompute)
     replays = []
     for number, job_id in enumerate(replays_of(storage, home), 1):
         replays.append(check.replayed_by(job_id, collected and f"{collected}replays/{number}/"))
@@ -304,6 +304,18 @@ class _Check:
             return read_plan(self.storage, home_of_other(self.home, job_id)).parent == self.job.job_id
         except FanwiseError:
             return False
+
+    def predict_again(self, recompute: Recompute) -> None:
+        """Have some of the items predicted again, alone; the root says which."""
+        try:
+            self.recomputed = recompute(self.job, self.home, self.says.commits, self.root or self.job.job_id)
+        except FanwiseError as error:
+            self.unchecked.append(f"the predictions: they could not be made again: {error}")
+            return
+        if self.recomputed.unread:
+            self.limits.append(
+                f"{self.recomputed.unread} of the predictions that were drawn, whose objects cannot be read now"
+            )
 
     def _note_limits(self, root: str | None) -> None:
         if self.points_elsewhere:
