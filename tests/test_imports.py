@@ -16,8 +16,9 @@ SHARED = {"items", "model"}
 ABOVE = {"reckoning": {"model"}}  # shared too, and what of the shared it may know
 BOTTOM = {
     "commits",
-    "records",
+    "digests",
     "recomputation",
+    "records",
     "redaction",
     "replays",
     "storage",

@@ -241,6 +241,14 @@ def verify(
         list[str] | None,
         typer.Option("--root", help="DIR or NAME=DIR: where a folder that the run read is now."),
     ] = None,
+    recompute: Annotated[
+        int,
+        typer.Option(
+            "--recompute",
+            min=0,
+            help="So many items, drawn over all predictions, are predicted again alone and compared.",
+        ),
+    ] = 0,
     stack: OnStack = None,
     region: Region = None,
     profile: Profile = None,
@@ -256,11 +264,11 @@ def verify(
             from fanwise_cli.stack import control  # noqa: PLC0415 - as above
 
             with connected(stack, region, profile, endpoint_url) as at:
-                return control.verify(job, at, for_people(), as_json=as_json)
+                return control.verify(job, at, for_people(), recompute=recompute, as_json=as_json)
         refuse_stack_options(region, profile, endpoint_url)
         from fanwise_cli.verify import VerifyOptions, verify  # noqa: PLC0415 - as above
 
-        return verify(VerifyOptions(job, root or (), as_json), console=for_people())
+        return verify(VerifyOptions(job, root or (), recompute, as_json), console=for_people())
 
     return work
 

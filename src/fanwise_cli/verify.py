@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
+from fanwise.errors import FanwiseError
 from fanwise.records import home_of
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
@@ -18,6 +19,7 @@ from fanwise_cli.home import find_job
 from fanwise_cli.progress import counted, waiting
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_cli.verification import Verification, verify_job
+from fanwise_cli.verification.recompute import recompute_job
 from fanwise_cli.verification.result import ItemRun
 from fanwise_local.mounts import Mounts
 from fanwise_local.template import read_stack, stack_root
@@ -33,6 +35,7 @@ class VerifyOptions:
 
     job: str
     roots: Sequence[str] = ()
+    recompute: int = 0
     as_json: bool = False
 
 
@@ -44,13 +47,31 @@ def verify(options: VerifyOptions, *, console: JobConsole) -> int:
     mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[], roots=options.roots)
     told = {name: mount.path for name, mount in mounts.by_bucket.items()}  # over what the run had
     storage = _storage(held.folders | told | {_OUT: str(home.out)})
+    at = home_of(results, held.job_id)
     with waiting(console, "reading every line", quiet=False):
-        found = verify_job(storage, home_of(results, held.job_id), f"s3://{_OUT}/")
+        found = verify_job(storage, at, f"s3://{_OUT}/")
+    found = with_recomputed(found, storage, at, options.recompute, console)
     if options.as_json:
         print_document(document(found))
     else:
         print_verification(for_results(), found)
     return EXIT_OK if found.is_proved else EXIT_FAILED
+
+
+def with_recomputed(
+    found: Verification, storage: Storage, home: str, items: int, console: JobConsole
+) -> Verification:
+    """The account of the job at `home`, with some of its items predicted again, where that is asked for.
+
+    Where it cannot be done, that is among what is not checked.
+    """
+    if not items:
+        return found
+    try:
+        with waiting(console, f"predicting {counted(items, 'item')} again", quiet=False):
+            return found.with_recomputed(recompute_job(storage, home, items))
+    except FanwiseError as error:
+        return msgspec.structs.replace(found, unchecked=(*found.unchecked, str(error)))
 
 
 def _storage(folders: Mapping[str, str]) -> Storage:
@@ -96,6 +117,11 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
     yield "lost", f"{found.lost:,}{_named(found.lost_items)}{_why_lost(found)}"
     yield "duplicated", f"{found.duplicated:,}{_named(found.duplicated_items)}"
     yield "unexpected", f"{found.unexpected:,}"
+    if (again := found.recomputed) is not None:
+        yield (
+            "recomputed",
+            f"{again.agreed:,} of {counted(again.items, 'item')} agree, each alone on {again.runtime}",
+        )
     if found.orphans:
         yield "orphans", f"{len(found.orphans):,}  which nothing counts: {_listed(found.orphans)}"
     for line in found.unexpected_lines[:MAX_SHOWN]:

@@ -15,7 +15,7 @@ from fanwise_cli.stack.jobs import StackJob, find_job, find_planned, start, summ
 from fanwise_cli.stack.submit import reference_of
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_cli.verification import verify_job
-from fanwise_cli.verify import document, print_verification
+from fanwise_cli.verify import document, print_verification, with_recomputed
 
 _CAUSE = "stopped with fanwise stop"
 
@@ -89,11 +89,14 @@ def _started(
     return StackJob(job.execution, job_id if what == "resume" else None)
 
 
-def verify(given: str, stack: DeployedStack, console: JobConsole, *, as_json: bool) -> int:
+def verify(
+    given: str, stack: DeployedStack, console: JobConsole, *, recompute: int = 0, as_json: bool
+) -> int:
     """Verify a job of the stack and say what it comes to; the exit code. Raises `JobError`."""
     _, home = find_planned(stack, given)
     with waiting(console, "reading every line", quiet=False):
         found = verify_job(stack.storage, home)
+    found = with_recomputed(found, stack.storage, home, recompute, console)
     if as_json:
         print_document(document(found))
     else:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from fanwise.recomputation import Recomputed
+
 MAX_NAMED = 20  # runs of items, and lines, that are named of each kind
 
 
@@ -25,7 +27,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_finished` says whether the job has come to its end; one that has not is counted by its commits. `orphans`
     are files that nothing counts; they do no harm. `disagreements` are what the job says of itself and its lines
-    do not; `unchecked` is what could not be compared.
+    do not; `unchecked` is what could not be compared. `recomputed` is what predicting some items again came to,
+    where that was asked for; one that differs is among the disagreements.
     """
 
     job_id: str
@@ -43,6 +46,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     orphans: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    recomputed: Recomputed | None = None
     replays: tuple["Verification", ...] = ()
 
     @property
@@ -50,3 +54,21 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         """Whether every item is accounted for once, and everything agrees; of the replays, too."""
         wrong = self.lost or self.duplicated or self.unexpected or self.disagreements or self.unchecked
         return not wrong and all(replay.is_proved for replay in self.replays)
+
+    def with_recomputed(self, recomputed: Recomputed) -> "Verification":
+        """The same account, and what predicting some of its items again came to."""
+        differ = [f"{one.file}, line {one.line} {one.why}" for one in recomputed.differ]
+        others = recomputed.items - recomputed.agreed - len(differ)
+        if others:
+            differ.append(
+                f"{others} more of the items come out otherwise when they are predicted again alone"
+            )
+        unread = [
+            f"{recomputed.unread} of the items that were to be predicted again: they cannot be read now"
+        ]
+        return msgspec.structs.replace(
+            self,
+            recomputed=recomputed,
+            disagreements=(*self.disagreements, *differ),
+            unchecked=(*self.unchecked, *(unread if recomputed.unread else ())),
+        )

@@ -9,7 +9,7 @@ s3://RESULTS/executions/NAME.json      which job an execution has
 ```
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -134,12 +134,13 @@ class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of predictions or dead letters, of the items `first` … in index order."""
+    """A file of predictions or dead letters, of the items `first` … in index order. `sha256` is of its bytes."""
 
     key: str
     first: int
     count: int
     size_bytes: int
+    sha256: str = ""  # in hex; none in a ledger that was written before there were digests
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,10 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
     `predicted + dead_lettered + sum(rest counts)` is the entry's count. `died` is the error that Step Functions
     saw, where HandleFailure decided. `failures_by_error` counts this entry's dead letters.
+
+    `items_sha256` is of the bytes of the items file that were read for the entry (`items.lines.bytes_to_read`),
+    `started_at` when the invocation began, `code` a short digest of the code that wrote this
+    (`digests.code_digest`). Commits that were written before there were digests have none of the three.
     """
 
     entry: str
@@ -176,6 +181,9 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     failures_by_error: dict[str, int] = {}
     rest: tuple[Entry, ...] = ()
     died: str | None = None
+    items_sha256: str = ""
+    started_at: str = ""
+    code: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +232,11 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recompute: Recompute | None = None
     summary: dict[str, Any] | None = None
     failures_uri: str | None = None
+
+
+def started_text(ago_s: float) -> str:
+    """When something began that has taken `ago_s` seconds so far, as a job's files have a moment."""
+    return moment_text(datetime.now(UTC) - timedelta(seconds=ago_s))
 
 
 def moment_text(moment: datetime) -> str:

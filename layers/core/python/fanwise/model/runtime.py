@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,6 +75,11 @@ def import_runtime(name: str) -> Any:
             return import_module(_MODULES[name])
     except ImportError as error:
         raise ModelError(f"runtime {name!r} cannot be imported here: {error}") from error
+
+
+def can_be_imported(name: str) -> bool:
+    """Whether a runtime's library is installed here; nothing is imported."""
+    return find_spec({"litert": "ai_edge_litert", "tensorflow": "tensorflow"}[name]) is not None
 
 
 def load(name: str, bundle: Path, signature: str, *, memory_mb: int) -> Runtime:

@@ -15,6 +15,7 @@ import msgspec
 
 from fanwise import limits
 from fanwise.commits import answer_of, decide, read_commit, unheard
+from fanwise.digests import code_digest, sha256_of_bytes
 from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable, UnreadableObject
 from fanwise.items.lines import (
     Record,
@@ -30,7 +31,7 @@ from fanwise.prediction.parts import EntryParts
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
 from fanwise.prediction.recompute import recompute
 from fanwise.recomputation import read_drawn
-from fanwise.records import Commit, Entry, Invocation, Job, Recompute, home_of
+from fanwise.records import Commit, Entry, Invocation, Job, Recompute, home_of, started_text
 from fanwise.storage import Requests, Storage
 
 
@@ -214,6 +215,9 @@ def _predict_and_commit(
         failures=failures,
         failures_by_error=dict(gathered.failures_by_error),
         rest=rest,
+        items_sha256=sha256_of_bytes(data),
+        started_at=started_text(time.monotonic() - request.started),
+        code=code_digest(),
     )
     return decide(storage, home, commit, request.committed)
 
