@@ -1,23 +1,20 @@
 """Two forms of one model on the same sample items: what both have to answer before one may stand for the other.
 
 `freezing` and `converting` hold what they make against a `Reference`. The samples are the person's own items
-(`sample_items`), else made up from signature and contract.
+(`sample_items`), else synthetic inputs (`fanwise.model.synthetic`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound, row_shape
-from fanwise.model.contract import ImageInput, InputContract
 from fanwise.model.runtime import Runtime, Tensors
-from fanwise.model.signature import FLOATS, Signature, TensorSpec
+from fanwise.model.signature import Signature
 
-REJECTED = "it rejects made-up items, so the two could not be compared"
+REJECTED = "it rejects synthetic items, so the two could not be compared"
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Samples:
 
     def __str__(self) -> str:
         if not self.given:
-            return f"{self.rows} made-up items"
+            return f"{self.rows} synthetic items"
         return "1 of your items" if self.rows == 1 else f"{self.rows} of your items"
 
 
@@ -58,14 +55,6 @@ class Reference:
         return max(difference(expected[output], found[output]) for expected, found in pairs)
 
 
-def made_up(inputs: Mapping[str, TensorSpec], bound: Bound, rows: int) -> dict[str, NDArray[Any]]:
-    """Tensors of `rows` items, the same each time: noise in the range of images, numbers from 0 to 1, text."""
-    return {
-        name: _sample((rows, *row_shape(bound.inputs[name], spec)), spec, bound.inputs[name])
-        for name, spec in inputs.items()
-    }
-
-
 def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
     """The largest difference of two outputs, as a share of the largest value expected, or of 1 if that is more.
 
@@ -82,16 +71,3 @@ def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
     size = max(1.0, float(np.max(np.abs(exact), initial=0.0)))
     largest = float(np.max(np.abs(exact - found[finite]), initial=0.0)) / size
     return largest if np.isfinite(largest) else float("inf")
-
-
-def _sample(shape: tuple[int, ...], spec: TensorSpec, declared: InputContract) -> NDArray[Any]:
-    random = np.random.default_rng(0)
-    dtype = numpy_dtype(spec.dtype)
-    if spec.dtype == "string":
-        return np.full(shape, b"a sample of text", object)
-    if isinstance(declared, ImageInput):
-        low, high = declared.scale or (0, 255)
-        return (low + random.integers(0, 256, shape) * ((high - low) / 255)).astype(dtype)
-    if spec.dtype in FLOATS:
-        return random.random(shape).astype(dtype)
-    return random.integers(0, 2, shape).astype(dtype)

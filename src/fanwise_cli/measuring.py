@@ -2,7 +2,7 @@
 
 `prepare_bundle` has it done when a bundle is made: TensorFlow in its own process, which has imported it, and
 LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT [SAMPLES]`. It takes a second, and
-never stands in a bundle's way. Items are made up: `comparing`'s values, for images a JPEG of twice the model's
+never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice the model's
 height and width; where there are a person's own, rows are made out of those images.
 """
 
@@ -77,7 +77,7 @@ def measure(
     """Load a bundle on a runtime and time it. Raises `FanwiseError` where it does not compute.
 
     `init_ms` is what its import took, `peak_mb` what the process had needed when it had the model, where it
-    has done other things since. `samples` are images to be decoded, in place of made-up ones.
+    has done other things since. `samples` are images to be decoded, in place of synthetic ones.
     """
     from fanwise.model.binding import read_labels  # noqa: PLC0415 - imports numpy, which init counts
     from fanwise.model.contract import Contract, read_contract  # noqa: PLC0415
@@ -134,27 +134,27 @@ def _item_ms(model: Any, stack: Mapping[str, Any]) -> float:
 
 
 def _stack(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) -> tuple[Any, float]:
-    """A stack of one made-up row, and the milliseconds that a row takes to be made out of an item."""
+    """A stack of one synthetic row, and the milliseconds that a row takes to be made out of an item."""
     from fanwise.model.binding import bind  # noqa: PLC0415 - imports numpy
     from fanwise.model.contract import ImageInput, NumberInput  # noqa: PLC0415
     from fanwise.model.signature import Signature  # noqa: PLC0415
-    from fanwise_cli.comparing import made_up  # noqa: PLC0415
+    from fanwise.model.synthetic import TEXT, synthetic_inputs  # noqa: PLC0415
 
     signature = Signature(computes.inputs, computes.outputs)
     bound = bind(contract, signature, labels)
-    tensors = made_up(signature.inputs, bound, 1)
+    tensors = synthetic_inputs(signature.inputs, bound, 1)
     inputs: dict[str, msgspec.Raw] = {}
     jpegs: dict[str, bytes] = {}
     for name, declared in bound.inputs.items():
         value = tensors[name][0]
         carried = declared.names(name)
         if isinstance(declared, ImageInput):
-            jpegs[f"s3://made-up/{name}"] = _jpeg(2 * declared.width, 2 * declared.height)
-            inputs[carried[0]] = _raw(f"s3://made-up/{name}")
+            jpegs[f"s3://synthetic/{name}"] = _jpeg(2 * declared.width, 2 * declared.height)
+            inputs[carried[0]] = _raw(f"s3://synthetic/{name}")
         elif isinstance(declared, NumberInput) and declared.columns is not None:
             inputs |= {column: _raw(one.item()) for column, one in zip(carried, value, strict=True)}
         elif value.dtype.kind == "O":
-            inputs[carried[0]] = _raw("a sample of text")
+            inputs[carried[0]] = _raw(TEXT)
         else:
             inputs[carried[0]] = _raw(value.tolist())
 
@@ -167,7 +167,7 @@ def _stack(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) 
 
     try:
         return {name: one[None] for name, one in row().items()}, _time_ms(row)
-    except ItemError:  # of made-up items, and nothing that a model could not do without
+    except ItemError:  # of synthetic items, and nothing that a model could not do without
         return tensors, 0.0
 
 

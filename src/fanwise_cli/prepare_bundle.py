@@ -52,10 +52,10 @@ def _given_for_litert(folder: Path, contract: Contract, labels: Labels) -> Repor
     runtime: Runtime = import_runtime("litert").load(folder, contract.signature, threads=1)
     signature, bound, rows = _described(runtime, contract, labels)
 
-    from fanwise_cli.comparing import made_up  # noqa: PLC0415 - imports numpy
+    from fanwise.model.synthetic import synthetic_inputs  # noqa: PLC0415 - imports numpy
 
     try:
-        runtime.predict(made_up(signature.inputs, bound, rows))
+        runtime.predict(synthetic_inputs(signature.inputs, bound, rows))
     except ComputeError as error:
         if not error.of_values:
             raise BundleError(f"LiteRT cannot compute it: {error}") from error
@@ -77,14 +77,15 @@ def _prepare_for_both(
     signature, bound, rows = _described(runtime, contract, labels)
 
     from fanwise.model.model import Model  # noqa: PLC0415 - imports numpy
-    from fanwise_cli.comparing import Reference, Samples, made_up  # noqa: PLC0415 - imports numpy
+    from fanwise.model.synthetic import synthetic_inputs  # noqa: PLC0415 - imports numpy
+    from fanwise_cli.comparing import Reference, Samples  # noqa: PLC0415 - imports numpy
     from fanwise_cli.converting import convert  # noqa: PLC0415 - imports TensorFlow
     from fanwise_cli.freezing import freeze  # noqa: PLC0415 - imports TensorFlow
     from fanwise_cli.sample_items import sample_items  # noqa: PLC0415 - imports numpy
 
     left_out: list[str] = []
     if given is None:
-        samples = Samples(rows, [made_up(signature.inputs, bound, rows)])
+        samples = Samples(rows, [synthetic_inputs(signature.inputs, bound, rows)])
     else:
         samples, left_out = sample_items(given, Model(contract, labels, runtime))
     reference: Reference | None = None

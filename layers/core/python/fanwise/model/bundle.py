@@ -44,7 +44,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a model that was converted to LiteRT compares with itself in TensorFlow, over `rows` sample items.
 
     `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
-    that is more. `given`: the items were a person's own, not made up. `refused` says why the bundle is not for
+    that is more. `given`: the items were a person's own, not synthetic. `refused` says why the bundle is not for
     LiteRT, where it is not.
     """
 
