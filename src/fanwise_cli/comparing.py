@@ -11,8 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fanwise.model.layout import Layout
 from fanwise.model.runtime import Runtime, Tensors
 from fanwise.model.signature import Signature
+
+_PLAIN = Layout()
 
 REJECTED = "it rejects synthetic items, so the two could not be compared"
 
@@ -33,17 +36,18 @@ class Samples:
 
 @dataclass(frozen=True)
 class Reference:
-    """A model's answers to sample items, mini-batch by mini-batch."""
+    """A model's answers to sample items, mini-batch by mini-batch; another form is to be `arranged` alike."""
 
     signature: Signature
     samples: Samples
     answers: Sequence[Tensors]
+    layout: Layout = _PLAIN
 
     @classmethod
-    def of(cls, runtime: Runtime, samples: Samples) -> Self:
-        """The answers of a loaded model. Raises `ComputeError` where it rejects a sample."""
+    def of(cls, runtime: Runtime, samples: Samples, layout: Layout = _PLAIN) -> Self:
+        """The answers of a loaded model, arranged. Raises `ComputeError` where it rejects a sample."""
         answers = [runtime.predict(batch) for batch in samples.batches]
-        return cls(Signature(runtime.inputs, runtime.outputs), samples, answers)
+        return cls(Signature(runtime.inputs, runtime.outputs), samples, answers, layout)
 
     def answers_of(self, other: Runtime) -> list[Tensors]:
         """What another form of the model answers. Raises `ComputeError`."""

@@ -19,6 +19,7 @@ import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
 from fanwise.model.contract import NAME, Contract, read_contract
+from fanwise.model.layout import Layout
 from fanwise.model.profile import RuntimeProfile, read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import ModelRef, Runtime
@@ -58,7 +59,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """digest.json: what a bundle consists of, and what one needs to know of it without its runtime.
 
     `runtimes` are those that the bundle is made for, the best first; `conversion` is how it came to LiteRT, or did
-    not.
+    not; `layout` how its tensors are an item's, where that was tried.
     """
 
     digest: str
@@ -67,6 +68,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signature: Signature
     prepared_by: str
     conversion: Conversion | None = None
+    layout: Layout | None = None
 
 
 def digest_of(files: Mapping[str, str]) -> str:
