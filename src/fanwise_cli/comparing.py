@@ -1,17 +1,19 @@
 """Two forms of one model on the same sample items: what both have to answer before one may stand for the other.
 
-`freezing` and `converting` hold what they make against a `Reference`. The samples are the person's own items
-(`sample_items`), else synthetic inputs (`fanwise.model.synthetic`).
+`freezing` and `converting` hold what they make against a `Reference`. The samples are synthetic, from signature and
+contract, edges included (`edge_items`); a person's own items (`sample_items`) come beside them. One mini-batch is
+computed twice, and in another order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanwise.model.runtime import Runtime, Tensors
+from fanwise.model.model import Row
+from fanwise.model.runtime import ComputeError, Runtime, Tensors
 from fanwise.model.signature import Signature
 
 REJECTED = "it rejects synthetic items, so the two could not be compared"
@@ -19,40 +21,121 @@ REJECTED = "it rejects synthetic items, so the two could not be compared"
 
 @dataclass(frozen=True)
 class Samples:
-    """Sample items as mini-batches; `rows` of them are other than the rest. `given`: a person's own."""
+    """Sample items as mini-batches; `rows` of them are other than the rest, `given` of these a person's own."""
 
     rows: int
     batches: Sequence[Tensors]
-    given: bool = False
+    given: int = 0
 
     def __str__(self) -> str:
+        synthetic = f"{self.rows - self.given} synthetic items"
         if not self.given:
-            return f"{self.rows} synthetic items"
-        return "1 of your items" if self.rows == 1 else f"{self.rows} of your items"
+            return synthetic
+        own = "1 of your items" if self.given == 1 else f"{self.given} of your items"
+        return own if self.given == self.rows else f"{synthetic} and {own}"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model's answers to sample items, mini-batch by mini-batch."""
+    """A model's answers to sample items, mini-batch by mini-batch.
+
+    `refused` are the mini-batches of one item, filled up with copies of it, that the model rejects, and what it says.
+    """
 
     signature: Signature
     samples: Samples
     answers: Sequence[Tensors]
+    refused: Sequence[tuple[Tensors, str]] = ()
 
     @classmethod
     def of(cls, runtime: Runtime, samples: Samples) -> Self:
-        """The answers of a loaded model. Raises `ComputeError` where it rejects a sample."""
-        answers = [runtime.predict(batch) for batch in samples.batches]
-        return cls(Signature(runtime.inputs, runtime.outputs), samples, answers)
+        """The answers of a loaded model. Raises `ComputeError` where it rejects all samples, or cannot compute."""
+        batches: list[Tensors] = []
+        answers: list[Tensors] = []
+        refused: list[tuple[Tensors, str]] = []
+        for batch in samples.batches:
+            for piece, answer in _answered(runtime, batch):
+                if isinstance(answer, ComputeError):
+                    refused.append((piece, str(answer)))
+                else:
+                    batches.append(piece)
+                    answers.append(answer)
+        if not answers and refused:
+            raise ComputeError(refused[0][1], of_values=True)
+        accepted = Samples(samples.rows, batches, samples.given)
+        return cls(Signature(runtime.inputs, runtime.outputs), accepted, answers, refused)
 
     def answers_of(self, other: Runtime) -> list[Tensors]:
         """What another form of the model answers. Raises `ComputeError`."""
         return [other.predict(batch) for batch in self.samples.batches]
 
+    def predicted_by(self, other: Runtime) -> str | None:
+        """What the model says of an item that it rejects, and that another form predicts; None: there is none."""
+        for batch, says in self.refused:
+            try:
+                other.predict(batch)
+            except ComputeError:
+                continue
+            return says
+        return None
+
     def difference(self, output: str, answers: Sequence[Tensors]) -> float:
-        """The largest `difference` of an output in any mini-batch."""
+        """The largest `difference` of an output in any mini-batch, items aside that are dead letters in both."""
         pairs = zip(self.answers, answers, strict=True)
-        return max(difference(expected[output], found[output]) for expected, found in pairs)
+        return max(difference(*of_results(expected[output], found[output])) for expected, found in pairs)
+
+
+def _answered(runtime: Runtime, batch: Tensors) -> Iterator[tuple[Tensors, Tensors | ComputeError]]:
+    """A mini-batch with its answer; where it is rejected, each of its items alone."""
+    try:
+        yield batch, runtime.predict(batch)
+    except ComputeError as error:
+        if not error.of_values:
+            raise
+    else:
+        return
+    size = rows_of(batch)
+    for row in range(size):
+        alone = {name: np.repeat(tensor[row : row + 1], size, axis=0) for name, tensor in batch.items()}
+        answer: Tensors | ComputeError
+        try:
+            answer = runtime.predict(alone)
+        except ComputeError as error:
+            if not error.of_values:
+                raise
+            answer = error
+        yield alone, answer
+
+
+def rows_of(batch: Tensors) -> int:
+    """How many rows a mini-batch has."""
+    return len(next(iter(batch.values())))
+
+
+def repeated(batch: Tensors) -> list[Tensors]:
+    """A mini-batch, the same once more, and in reverse."""
+    return [batch, batch, {name: tensor[::-1].copy() for name, tensor in batch.items()}]
+
+
+def mini_batches(rows: Sequence[Row], size: int) -> Iterator[Tensors]:
+    """Mini-batches of rows of the same shapes, the last ones filled up with their first row."""
+    alike: dict[tuple[tuple[int, ...], ...], list[Row]] = {}
+    for row in rows:
+        alike.setdefault(tuple(array.shape for array in row.values()), []).append(row)
+    for group in alike.values():
+        for begin in range(0, len(group), size):
+            batch = group[begin : begin + size]
+            batch += batch[:1] * (size - len(batch))
+            yield {name: np.stack([row[name] for row in batch]) for name in batch[0]}
+
+
+def of_results(expected: NDArray[Any], found: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Two outputs without the rows in which both hold NaN or infinity: no predictions, but dead letters in both."""
+    if expected.dtype.kind != "f" or expected.shape != found.shape or not expected.ndim:
+        return expected, found
+    flat = [array.reshape(len(array), -1) for array in (expected, found)]
+    finite = np.isfinite(flat[0]).all(axis=1) | np.isfinite(flat[1]).all(axis=1)
+    return expected[finite], found[finite]
 
 
 def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
@@ -71,3 +154,8 @@ def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
     size = max(1.0, float(np.max(np.abs(exact), initial=0.0)))
     largest = float(np.max(np.abs(exact - found[finite]), initial=0.0)) / size
     return largest if np.isfinite(largest) else float("inf")
+
+
+def largest_difference(outputs: Iterable[str], expected: Tensors, found: Tensors) -> float:
+    """The largest `difference` of any of these outputs, items aside that are dead letters in both."""
+    return max((difference(*of_results(expected[name], found[name])) for name in outputs), default=0.0)

@@ -1,7 +1,7 @@
 """A bundle's runtime, measured on this machine: what it takes to start, and to predict an item.
 
 `prepare_bundle` has it done when a bundle is made: TensorFlow in its own process, which has imported it, and
-LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT [SAMPLES]`. It takes a second, and
+LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT CALLS [SAMPLES]`. It takes a second, and
 never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice the model's
 height and width; where there are a person's own, rows are made out of those images.
 """
@@ -24,6 +24,7 @@ import msgspec
 import fanwise
 from fanwise.errors import FanwiseError, ItemError
 from fanwise.limits import VCPU_MB
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.profile import MeasuredOn, RuntimeProfile, told_by_batch
 from fanwise.records import Runtime, moment_text
 from fanwise_local import this_machine as here
@@ -50,10 +51,13 @@ def this_machine() -> MeasuredOn:
     )
 
 
-def measure_apart(folder: Path, runtime: Runtime, samples: Path | None = None) -> RuntimeProfile | None:
+def measure_apart(
+    folder: Path, runtime: Runtime, samples: Path | None = None, calls: Calls = PLAIN
+) -> RuntimeProfile | None:
     """`measure` in a process of its own, whose imports and memory are the runtime's; None where it failed."""
     out = folder.parent / f"measured-{runtime}.json"
-    command = [sys.executable, "-P", "-m", "fanwise_cli.measuring", str(folder), runtime, str(out)]
+    called = msgspec.json.encode(calls).decode()
+    command = [sys.executable, "-P", "-m", "fanwise_cli.measuring", str(folder), runtime, str(out), called]
     command += [str(samples)] if samples else []
     try:
         subprocess.run(  # noqa: S603
@@ -73,6 +77,7 @@ def measure(
     init_ms: float,
     peak_mb: int | None = None,
     samples: Path | None = None,
+    calls: Calls = PLAIN,
 ) -> RuntimeProfile:
     """Load a bundle on a runtime and time it. Raises `FanwiseError` where it does not compute.
 
@@ -90,8 +95,8 @@ def measure(
 
     def loaded(vcpus: int) -> tuple[Any, Any, float]:
         loading = time.monotonic()
-        computes = load(runtime, folder, contract.signature, memory_mb=vcpus * VCPU_MB)
-        model = Model(contract, labels, computes)
+        computes = load(runtime, folder, contract.signature, memory_mb=vcpus * VCPU_MB, calls=calls)
+        model = Model(contract, labels, computes, item_at_a_time=calls.item_at_a_time)
         model.warm_up()
         return model, computes, (time.monotonic() - loading) * 1000
 
@@ -207,8 +212,8 @@ def peak_memory_mb() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER RUNTIME OUT [SAMPLES]; writes the figures, or nothing."""
-    folder, runtime, out, *samples = arguments
+    """FOLDER RUNTIME OUT CALLS [SAMPLES]; writes the figures, or nothing."""
+    folder, runtime, out, calls, *samples = arguments
     began = time.monotonic()
     from fanwise.model.runtime import import_runtime  # noqa: PLC0415 - as the handler does it
     from fanwise.prediction import batch  # noqa: F401, PLC0415 - the handler's imports
@@ -222,6 +227,7 @@ def main(arguments: list[str]) -> int:
             msgspec.convert(runtime, Runtime),
             init_ms=init_ms,
             samples=Path(samples[0]) if samples else None,
+            calls=msgspec.json.decode(calls, type=Calls),
         )
     except FanwiseError as error:
         sys.stderr.write(f"{error}\n")
