@@ -128,7 +128,7 @@ def _values(contract: OutputContract, shape: tuple[int, ...]) -> int:
     return 2 * (1 if contract.keep == "argmax" else min(contract.k or DEFAULT_TOP_K, prod(shape)))
 
 
-def mini_batch(signature: Signature, bound: Bound, *, item_at_a_time: bool = False) -> int:
+def mini_batch(signature: Signature, bound: Bound) -> int:
     """How many items the model sees at once: the signature's own batch size, or one by the size of an item.
 
     A rule and not a measurement, because predictions may differ in their last bits from one mini-batch size to
@@ -146,8 +146,6 @@ def mini_batch(signature: Signature, bound: Bound, *, item_at_a_time: bool = Fal
         if size < 1:
             raise BundleError(f"the model's inputs have batch size {size}; export it with none")
         return size
-    if item_at_a_time:
-        return 1
     elements = 0
     for name, spec in signature.inputs.items():
         declared = bound.inputs[name]

@@ -16,7 +16,6 @@ from fanwise.errors import BundleError, ItemError, ModelError, PredictionFailed,
 from fanwise.model import runtime as runtimes
 from fanwise.model.arrays import numpy_dtype
 from fanwise.model.binding import Bound, bind, mini_batch, most_at_once, read_labels, row_shape, why_too_large
-from fanwise.model.bundle import calls_of
 from fanwise.model.contract import Contract, ImageInput, read_contract
 from fanwise.model.inputs import Item, Values, check_uri_is_for_one, encoder, stacker
 from fanwise.model.outputs import answers, together
@@ -38,22 +37,12 @@ class Model:
     the model works; else a thread costs more than it could do.
     """
 
-    def __init__(
-        self,
-        contract: Contract,
-        labels: Mapping[str, tuple[str, ...]],
-        runtime: Runtime,
-        *,
-        item_at_a_time: bool = False,
-    ) -> None:
+    def __init__(self, contract: Contract, labels: Mapping[str, tuple[str, ...]], runtime: Runtime) -> None:
         signature = Signature(runtime.inputs, runtime.outputs)
         self._runtime = runtime
         self._bound: Bound = bind(contract, signature, labels)
-        self._rows: int = mini_batch(signature, self._bound, item_at_a_time=item_at_a_time)
-        self.mini_batch: int = 1 if item_at_a_time else self._rows
-        self.most_at_once: int = (
-            1 if item_at_a_time else most_at_once(signature, self._bound, self.mini_batch)
-        )
+        self.mini_batch: int = mini_batch(signature, self._bound)
+        self.most_at_once: int = most_at_once(signature, self._bound, self.mini_batch)
         self.kinds: Mapping[str, Kind] = contract.kinds(runtime.inputs)
         self._encoders = {
             name: encoder(name, declared, runtime.inputs[name])
@@ -164,16 +153,16 @@ class Model:
         tensors = self._runtime.predict({name: self._padded(tensor) for name, tensor in stack.items()})
         for name in self._bound.outputs:
             shape = tensors[name].shape
-            if not shape or shape[0] != self._rows:
+            if not shape or shape[0] != self.mini_batch:
                 raise ModelError(
-                    f"output {name!r} has shape {list(shape)} for {self._rows} items, so not one row an item;"
+                    f"output {name!r} has shape {list(shape)} for {self.mini_batch} items, so not one row an item;"
                     f' model.json can "drop" it'
                 )
         return tensors
 
     def _padded(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """The tensor with the rows that the model sees at once, the missing ones copies of the first."""
-        missing = self._rows - len(tensor)
+        """The tensor with `mini_batch` rows, the missing ones copies of the first."""
+        missing = self.mini_batch - len(tensor)
         return np.concatenate([tensor, np.repeat(tensor[:1], missing, axis=0)]) if missing else tensor
 
     def _blank(self) -> Row:
@@ -211,9 +200,8 @@ def load(folder: Path, ref: ModelRef, *, memory_mb: int) -> Model:
         path = folder / "model.json"
         contract = read_contract(path.read_bytes(), "model.json") if path.exists() else Contract()
         labels = {file: read_labels((folder / file).read_bytes(), file) for file in contract.label_files()}
-        calls = calls_of(folder, ref.runtime)
-        runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb, calls=calls)
-        model = Model(contract, labels, runtime, item_at_a_time=calls.item_at_a_time)
+        runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb)
+        model = Model(contract, labels, runtime)
         model.warm_up()
     except (BundleError, ModelError, OSError) as error:
         raise ModelError(f"model {ref.name}@{ref.version}: {error}") from error
