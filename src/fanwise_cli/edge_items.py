@@ -1,4 +1,4 @@
-"""Synthetic items at the edges of what a signature leaves open: empty, short and long, negative, large and extreme.
+"""Synthetic items at the edges of what a signature leaves open: empty, short and long, negative and extreme.
 
 What two forms of a model, or two runtimes, do otherwise shows here first. `comparing` puts them beside the usual
 synthetic inputs and a person's own items.
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound
-from fanwise.model.contract import ImageInput, InputContract
+from fanwise.model.contract import ImageInput, InputContract, NumberInput
 from fanwise.model.model import Row
 from fanwise.model.signature import FLOATS, TensorSpec
 from fanwise.model.synthetic import TEXT
@@ -24,9 +23,11 @@ _FLOATS = (0.0, -1.0, 1e3, -1e3, 1e6, -1e6, 0.25)
 _TEXTS = ("", " ", "0", "-1", "Ünïcödé 日本語 🎉", "long " * 200, TEXT)
 
 
-def edge_items(inputs: Mapping[str, TensorSpec], bound: Bound, base: Row) -> list[Row]:
-    """Rows like `base`, one of each input's, with values and sizes at the edges; the same each time."""
-    edges = {name: _edges(spec, bound.inputs[name]) for name, spec in inputs.items()}
+def edge_items(
+    inputs: Mapping[str, TensorSpec], declared: Mapping[str, InputContract], base: Row
+) -> list[Row]:
+    """Rows like `base`, with values and sizes at the edges; the same each time. `declared` is the contract's."""
+    edges = {name: _edges(spec, declared[name]) for name, spec in inputs.items()}
     most = max((len(values) for values in edges.values()), default=0)
     rows: list[Row] = [
         {name: np.full_like(base[name], edges[name][number % len(edges[name])]) for name in inputs}
@@ -37,18 +38,23 @@ def edge_items(inputs: Mapping[str, TensorSpec], bound: Bound, base: Row) -> lis
         for name in inputs:
             rows += [base | {name: np.full_like(base[name], value)} for value in edges[name]]
             rows.append(base | {name: _mixed(base[name].shape, base[name].dtype, edges[name])})
-    return rows + list(_of_other_sizes(inputs, bound, base, edges))
+    return rows + list(_of_other_sizes(inputs, declared, base, edges))
 
 
 def _of_other_sizes(
-    inputs: Mapping[str, TensorSpec], bound: Bound, base: Row, edges: Mapping[str, tuple[Any, ...]]
+    inputs: Mapping[str, TensorSpec],
+    declared: Mapping[str, InputContract],
+    base: Row,
+    edges: Mapping[str, tuple[Any, ...]],
 ) -> Iterator[Row]:
     """Rows with all sizes that are left open at each of `OPEN_SIZES`; first usual values, then extreme ones."""
-    open_axes = {
-        name: [axis for axis, size in enumerate(spec.row_shape or ()) if size is None]
-        for name, spec in inputs.items()
-        if not isinstance(bound.inputs[name], ImageInput)  # which has a size by its contract
-    }
+    open_axes: dict[str, list[int]] = {}
+    for name, spec in inputs.items():
+        contract = declared[name]
+        if (
+            isinstance(contract, NumberInput) and contract.columns is None
+        ):  # others have a size by their contract
+            open_axes[name] = [axis for axis, size in enumerate(spec.row_shape or ()) if size is None]
     if not any(open_axes.values()):
         return
     for size in OPEN_SIZES:

@@ -49,7 +49,7 @@ def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
         raise BundleError(_named(error, folder)) from error
     if not rows:
         raise BundleError(f"no item of {given} can be a sample: {wrong[0] if wrong else 'it has none'}")
-    samples = Samples(len(rows), list(mini_batches(rows, model.mini_batch)), given=len(rows))
+    samples = Samples(len(rows), list(mini_batches(rows, model)), given=len(rows))
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return samples, [f"Left out of {given}: {wrong[0]}{more}."] if wrong else []
 

@@ -88,9 +88,7 @@ def reached(saved_model: Path, signature: str) -> Reached:
         definition = meta_graph.signature_def[signature]
         served += walk.from_nodes(info.name for info in _tensors(definition.outputs.values()))
         restore = meta_graph.saver_def.restore_op_name
-        started = [
-            info.name for name in _LOADING for info in meta_graph.signature_def[name].outputs.values()
-        ]
+        started = [info.name for name in _LOADING for info in meta_graph.signature_def[name].outputs.values()]
         started += [restore] if restore else []
         for name in ("saved_model_main_op", "legacy_init_op", "main_op"):
             started += list(meta_graph.collection_def[name].node_list.value)
@@ -158,7 +156,13 @@ class _Walk:
 
     def _may_be_handle(self, tensor: str) -> bool:
         node = self._nodes.get(_node_of(tensor))
-        return node is not None and node.op in _VARIABLES | {"Identity", "Enter", "Switch", "Merge", "RefEnter"}
+        return node is not None and node.op in _VARIABLES | {
+            "Identity",
+            "Enter",
+            "Switch",
+            "Merge",
+            "RefEnter",
+        }
 
     def _called(
         self,
@@ -198,7 +202,11 @@ class _Walk:
         if op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file:"):
             op = "WriteFile"  # by another name
         source = _NAMED_SOURCES.get(op)
-        if source and node.attr[source].s not in (b"", b"local://") and not node.attr[source].s.startswith(b"bytes:"):
+        if (
+            source
+            and node.attr[source].s not in (b"", b"local://")
+            and not node.attr[source].s.startswith(b"bytes:")
+        ):
             op = "ReadFile"
         variables: tuple[str, ...] = ()
         if tables.writes_variable(op):

@@ -18,8 +18,9 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
-from fanwise.model.calls import PLAIN, Calls
+from fanwise.model.calls import Calls
 from fanwise.model.contract import NAME, Contract, read_contract
+from fanwise.model.layout import Layout
 from fanwise.model.profile import RuntimeProfile, read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import ModelRef, Runtime
@@ -60,7 +61,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """digest.json: what a bundle consists of, and what one needs to know of it without its runtime.
 
     `runtimes` are those that the bundle is made for, the best first; `conversion` is how it came to LiteRT, or did
-    not; `calls` how it has to be called on a runtime, where that is not simply.
+    not; `layout` how its tensors are an item's, where that was tried; `calls` what is done around each call.
     """
 
     digest: str
@@ -69,6 +70,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signature: Signature
     prepared_by: str
     conversion: Conversion | None = None
+    layout: Layout | None = None
     calls: Mapping[Runtime, Calls] = {}
 
 
@@ -81,14 +83,6 @@ def digest_of(files: Mapping[str, str], calls: Mapping[Runtime, Calls] | None = 
     if calls:
         lines.append(f"calls {msgspec.json.encode(calls, order='deterministic').decode()}\n")
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def calls_of(folder: Path, runtime: Runtime) -> Calls:
-    """How the bundle in a folder is called on a runtime, by its digest.json. Raises `BundleError`."""
-    path = folder / DIGEST_FILE
-    if not path.exists():  # it is being made
-        return PLAIN
-    return read_digest(path.read_bytes(), DIGEST_FILE).calls.get(runtime, PLAIN)
 
 
 def read_digest(text: bytes, where: str) -> Digest:

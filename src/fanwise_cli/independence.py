@@ -12,7 +12,7 @@ import numpy as np
 
 from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.runtime import ComputeError, Runtime, Tensors
-from fanwise_cli.comparing import largest_difference, rows_of
+from fanwise_cli.comparing import key_of, largest_difference, rows_of
 
 # By the coarsest dtype among the outputs, whose last bits differ by a row's place.
 _TOLERANCES = {"float16": 2e-3, "bfloat16": 2e-2}
@@ -43,7 +43,7 @@ def how_to_call(
     `outputs` those that are kept. `is_stateful`: an operation says that it keeps something, whether a trial shows
     it or not. `to_the_bit`: the runtime gives the same bits at any place of a mini-batch. Raises `Depends`.
     """
-    trial = _Trial(loaded, max(batches, key=_distinct), outputs, to_the_bit=to_the_bit)
+    trial = _Trial(loaded, batches, outputs, to_the_bit=to_the_bit)
     if not is_stateful and trial.is_invariant(loaded, PLAIN):
         return PLAIN
     fresh = [trial.alone(load(PLAIN), item) for item in range(min(FRESH, trial.items))]
@@ -55,26 +55,27 @@ def how_to_call(
     raise Depends
 
 
-def alone(runtime: Runtime, batch: Tensors, item: int) -> Tensors:
-    """A call of one item: alone where the signature leaves the size of a batch open, else beside copies of it."""
-    fixed = [spec.shape[0] for spec in runtime.inputs.values() if spec.shape and spec.shape[0] is not None]
-    rows = fixed[0] if fixed else 1
-    return {name: np.repeat(tensor[item : item + 1], rows, axis=0) for name, tensor in batch.items()}
-
-
-def _distinct(batch: Tensors) -> int:
-    """How many rows of a mini-batch are different ones."""
-    return len({b"".join(tensor[row].tobytes() for tensor in batch.values()) for row in range(rows_of(batch))})
+def _alike(batches: Sequence[Tensors]) -> Tensors:
+    """Different items of the same shapes out of mini-batches, `MAX_ITEMS` at most: the most that there are."""
+    alike: dict[tuple[tuple[int, ...], ...], dict[bytes, Tensors]] = {}
+    for batch in batches:
+        shapes = tuple(tensor.shape[1:] for tensor in batch.values())
+        for row in range(rows_of(batch)):
+            one = {name: tensor[row : row + 1] for name, tensor in batch.items()}
+            alike.setdefault(shapes, {}).setdefault(key_of(one), one)
+    items = list(max(alike.values(), key=len).values())[:MAX_ITEMS]
+    return {name: np.concatenate([one[name] for one in items]) for name in items[0]}
 
 
 class _Trial:
     """A mini-batch's items, called in several ways."""
 
     def __init__(
-        self, runtime: Runtime, batch: Tensors, outputs: Collection[str], *, to_the_bit: bool
+        self, runtime: Runtime, batches: Sequence[Tensors], outputs: Collection[str], *, to_the_bit: bool
     ) -> None:
-        self.items = min(rows_of(batch), MAX_ITEMS)
-        self._batch = batch
+        self._items = _alike(batches)
+        self.items = rows_of(self._items)
+        self._size = rows_of(batches[0])
         self._outputs = sorted(outputs)
         self._to_the_bit = to_the_bit
         dtypes = (runtime.outputs[name].dtype for name in self._outputs)
@@ -99,28 +100,28 @@ class _Trial:
 
     def alone(self, runtime: Runtime, item: int) -> Tensors:
         """The answer to one item by itself."""
-        return _row(runtime.predict(alone(runtime, self._batch, item)), 0)
+        fixed = {spec.shape[0] for spec in runtime.inputs.values() if spec.shape} - {None}
+        rows = [item] * (fixed.pop() or 1 if fixed else 1)  # copies of it, where the signature wants more
+        return _row(runtime.predict({name: tensor[rows] for name, tensor in self._items.items()}), 0)
 
     def _orders(self) -> Iterator[list[list[int]]]:
-        """The items in calls: all at once, twice; backwards in two cuts; the first ones filled up with copies."""
+        """The items in calls: in mini-batches, twice; backwards in other cuts; some filled up with copies."""
         items = list(range(self.items))
-        half = self.items // 2
-        yield [items]
-        yield [items]
-        yield [cut for cut in (items[half:][::-1], items[:half][::-1]) if cut]
+        yield _cut(items, self._size)
+        yield _cut(items, self._size)
+        yield _cut(items[::-1], max(1, self._size * 2 // 3))
         yield [[item] for item in items[:FRESH]]
 
     def _in_calls(self, runtime: Runtime, cuts: Sequence[list[int]], calls: Calls) -> list[Tensors]:
         """The items' answers, in the order of the items."""
         answers: dict[int, Tensors] = {}
-        size = rows_of(self._batch)
         if calls.item_at_a_time:
             for item in (one for cut in cuts for one in cut):
                 answers[item] = self.alone(runtime, item)
         else:
             for cut in cuts:
-                rows = cut + cut[:1] * (size - len(cut))
-                outputs = runtime.predict({name: tensor[rows] for name, tensor in self._batch.items()})
+                rows = cut + cut[:1] * (self._size - len(cut))
+                outputs = runtime.predict({name: tensor[rows] for name, tensor in self._items.items()})
                 answers |= {item: _row(outputs, place) for place, item in enumerate(cut)}
         return [answers[item] for item in sorted(answers)]
 
@@ -130,6 +131,10 @@ class _Trial:
             largest_difference(self._outputs, one, other) <= tolerance
             for one, other in zip(expected, found, strict=False)
         )
+
+
+def _cut(items: list[int], size: int) -> list[list[int]]:
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]
 
 
 def _row(outputs: Tensors, place: int) -> Tensors:
