@@ -21,7 +21,7 @@ from fanwise.errors import (
     TooDeep,
     TooManyKeys,
 )
-from fanwise.items.columns import fields_of_row
+from fanwise.items.columns import fields_of_row, refuse_long_row
 from fanwise.items.lines import Record
 from fanwise.items.nesting import is_deeper_than
 from fanwise.items.readable import Readable, why_not_readable
@@ -82,7 +82,10 @@ def parse_record(record: Record, index: int, source: ItemsSource, kinds: Kinds) 
 
 def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
     """The values of a record, by the file's kind. Raises the `ItemError`s of the stage read."""
+    is_csv = source.kind == "csv"
     if record.is_too_long:
+        if is_csv:
+            refuse_long_row(record)
         raise LineTooLong(
             f"the line has {record.end - record.start:,} bytes ({record.start} to {record.end} of {source.uri});"
             f" at most {MAX_LINE_BYTES:,}"
@@ -91,8 +94,7 @@ def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
         text = record.text.decode()
     except UnicodeDecodeError as error:
         raise NotUtf8(f"the line is not UTF-8 at its byte {error.start}; save the file as UTF-8") from error
-    is_csv = source.kind == "csv"
-    values = fields_of_row(text, source.columns or (), kinds) if is_csv else _object(record.text)
+    values = fields_of_row(record, text, source.columns or (), kinds) if is_csv else _object(record.text)
     id_, uri, inputs = values.pop("id", None), values.pop("uri", None), values.pop("inputs", None)
     for name in _IGNORED:
         values.pop(name, None)
