@@ -18,7 +18,6 @@ from fanwise.records import Kind
 
 csv.field_size_limit(MAX_LINE_BYTES)  # the module's own default of 128 KiB is for the process as a whole
 
-_IGNORED = ("index", "failure")
 _OWN = ("id", "uri")
 _NAMES_SHOWN = 20
 _NUMBERS_BEGIN = frozenset(bytes([byte]) for byte in b"-0123456789[tf")
@@ -154,7 +153,7 @@ def fields_of_row(
     if inputs:
         values["inputs"] = msgspec.Raw(_encoder.encode(inputs))
     for name, field in fields.items():
-        if name not in kinds and name not in _OWN and name not in _IGNORED:
+        if name not in kinds and name not in _OWN:
             values[name] = _raw(field)
     return values
 
