@@ -124,7 +124,7 @@ items = st.fixed_dictionaries(
         "label": values,
     }
     # what a dead letter has itself, what a prediction has, and what a line that could not be read has
-    | {name: values for name in ("index", "failure", "item", "raw", "raw_encoding", "prediction", "line")},
+    | dict.fromkeys(("index", "failure", "item", "raw", "raw_encoding", "prediction", "line"), values),
 )
 ours = st.fixed_dictionaries({"error": st.text(), "stage": st.text(), "attempts": st.integers(1, 9)})
 

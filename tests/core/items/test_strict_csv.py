@@ -1,4 +1,4 @@
-"""CSV is read strictly: what Python's csv module (strict) accepts comes out equal, what it refuses is a dead letter.
+"""CSV is read strictly: what Python's csv module accepts comes out equal, what it refuses is a dead letter.
 
 The small files are public reports rebuilt (apple/turicreate#1692, osiegmar/FastCSV#173).
 """

@@ -1,9 +1,9 @@
 """Where a record of an items file ends: one rule, for the planner that cuts and for the stages that read.
 
 JSONL: a record is a line, up to its `\\n`. CSV: a record is a row as Python's csv module reads it (excel dialect,
-strict): a quote opens only at the start of a field, `""` inside is a quote, and a line break inside quotes is text.
-A line of nothing but white space between two records is no record. A carriage return belongs to the `\\n` after it.
-What strict reading refuses, text after a closing quote or a carriage return elsewhere, ends with its line, as where
+strict): a quote opens only at the start of a field, `""` inside is a quote, a line break inside quotes is text.
+A line of nothing but white space between two records is no record. A carriage return belongs to the `\\n` after
+it. What strict reading refuses, text after a closing quote or a carriage return elsewhere, ends with its line, as
 csv resumes; a quote that is never closed takes the rest of the file. `columns` refuses both. A BOM at the file's
 start is skipped.
 
@@ -74,8 +74,8 @@ class RefusedQuote(NamedTuple):
 class Record(msgspec.Struct, frozen=True):
     """One record: its bytes [start, end) of the items file without line end, and the 1-based line it starts in.
 
-    `text` is the record, or, where `is_too_long`, the first `limits.RAW_KEPT_BYTES` of it. Of a CSV row that is too
-    long, `line_ends` are those inside, as far as it was read, and `is_open` says that it ends inside quotes.
+    `text` is the record, or, where `is_too_long`, the first `limits.RAW_KEPT_BYTES` of it. Of a CSV row that is
+    too long, `line_ends` are those inside, as far as it was read, and `is_open` says that it ends inside quotes.
     """
 
     start: int

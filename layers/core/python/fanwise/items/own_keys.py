@@ -1,9 +1,9 @@
 """The keys that a dead letter adds to its item, and the keys of the item that have the same names.
 
 A dead letter has `index` and `failure` beside what its item had. Keys of the item by these names, and by `item`,
-stand in it under `item`, and are the item's own again when the dead letter is used as an item. So `failure` is ours
-only where it looks like ours, and `index` only beside such a `failure`, or in the items of a replay, which PlanJob
-wrote; anywhere else they are keys like any other.
+stand in it under `item`, and are the item's own again when the dead letter is used as an item. So `failure` is
+ours only where it looks like ours, and `index` only beside such a `failure`, or in the items of a replay, which
+PlanJob wrote; anywhere else they are keys like any other.
 """
 
 from collections.abc import Mapping
