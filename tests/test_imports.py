@@ -17,15 +17,17 @@ ABOVE = {"reckoning": {"model"}}  # shared too, and what of the shared it may kn
 BOTTOM = {
     "commits",
     "digests",
+    "errors",
+    "file_kinds",
+    "json_text",
+    "limits",
+    "pricing",
     "recomputation",
     "records",
     "redaction",
     "replays",
-    "storage",
-    "errors",
-    "limits",
-    "pricing",
     "settings",
+    "storage",
 }
 OF_HANDLERS = {"telemetry"}  # which stages know nothing of
 
