@@ -56,7 +56,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Commands:
-    """How a person gives the commands for one job. `failures` is where its dead letters are, or what prints them."""
+    """The commands for one job, to be copied; `failures` is where its dead letters are, or what prints them."""
 
     resume: str
     replay: str
@@ -119,7 +119,7 @@ def _of_dead_letters(total: int, failures: Mapping[str, int]) -> list[Advice]:
 
 
 def remedy_of_dead_letter(error: str) -> Remedy:
-    """What can help a dead letter, by its error: the same item and model come to the same, but for what is outside."""
+    """What can help a dead letter, by its error: the same item and model come to the same again."""
     kind = getattr(errors, error, None)
     if not (isinstance(kind, type) and issubclass(kind, errors.ItemError)) or kind.stage == "fetch":
         return Remedy.REPLAY  # the process died, or the object was not to be had

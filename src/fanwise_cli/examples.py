@@ -38,7 +38,7 @@ class _Letter(msgspec.Struct):
 
     index: int
     failure: _Failure
-    id: msgspec.Raw | None = None
+    id: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decoder = msgspec.json.Decoder(_Letter)
@@ -64,8 +64,8 @@ def examples_of(lines: Iterable[bytes], summary: Mapping[str, Any]) -> dict[str,
 
 def _example(letter: _Letter, *, has_lines: bool) -> Example:
     where = [f"line {letter.failure.line}"] if has_lines and letter.failure.line else []
-    shown = str(letter.index) if letter.id is None else str(msgspec.json.decode(letter.id))
-    where.append(f"index {letter.index}" if shown == str(letter.index) else f"id {_cut(shown, 60)}")
+    id_ = msgspec.json.decode(letter.id)
+    where.append(f"index {letter.index}" if id_ in (None, letter.index) else f"id {_cut(str(id_), 60)}")
     return Example(", ".join(where), " ".join(letter.failure.message.split()))
 
 

@@ -168,4 +168,4 @@ def _first(summary: dict[str, Any] | None, home: JobHome) -> str:
     """What can be done about what is missing, before anything is replayed."""
     if summary is None or can_be_resumed(remedy_of_missing(summary["reason"])):
         return f"go on with it first: fanwise resume {shlex.quote(str(home.out))}"
-    return f"and resume cannot help: {'; '.join(next_steps(summary, home.out, home.out).values())}"
+    return "; ".join(next_steps(summary, home.out, home.out).values())

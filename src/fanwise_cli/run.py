@@ -128,7 +128,7 @@ def _finish(
 def _tell_not_run(
     how: HowToRun, home: JobHome, folder: Path | None, execution: Execution, console: JobConsole
 ) -> RunResult:
-    """Say why there is no summary, and whether `resume` can help: where there is a plan, and nothing speaks against it."""
+    """Say why there is no summary, and offer `resume` where there is a plan and the reason allows it."""
     why = _why(execution)
     if how.as_json:
         job_id = None if folder is None else folder.name
