@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fanwise.errors import InputError
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import (
     BatchSize,
@@ -21,6 +22,7 @@ from fanwise_cli.stack.options import (
     Endpoint,
     Items,
     Job,
+    JobAnywhere,
     Json,
     Profile,
     Quiet,
@@ -32,6 +34,7 @@ from fanwise_cli.stack.options import (
 from fanwise_cli.terminal import JobConsole, for_people, for_results, print_document
 
 if TYPE_CHECKING:
+    from fanwise_cli.local_jobs import LocalJob
     from fanwise_cli.stack.connection import DeployedStack
     from fanwise_cli.stack.jobs import StackJob
     from fanwise_cli.stack.submit import Submitted
@@ -134,7 +137,8 @@ def status(
     job: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOB]", help="A job's id, or an execution's ARN or name; else the recent ones."
+            metavar="[JOB]",
+            help="A run's --out folder, a job's id, or an execution's ARN or name; else the recent ones.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Executions of the table.")] = 20,
@@ -144,9 +148,17 @@ def status(
     endpoint_url: Endpoint = None,
     as_json: Json = False,
 ) -> Work:
-    """Show the recent jobs of the stack, or where one of them stands."""
+    """Show the recent jobs of the stack, or where one job stands, of the stack or of this machine."""
 
     def work() -> int:
+        if job is not None and (here := _here(job, stack, region, profile, endpoint_url)) is not None:
+            from fanwise_cli.local_status import local_status, print_local_status  # noqa: PLC0415 - see above
+
+            if as_json:
+                print_document(local_status(here))
+            else:
+                print_local_status(for_results(), here)
+            return EXIT_OK
         from fanwise_cli.stack import status as shown  # noqa: PLC0415 - see above
         from fanwise_cli.stack.jobs import find_job  # noqa: PLC0415 - see above
 
@@ -209,8 +221,11 @@ def stop(
 
 
 def results(
-    job: Job,
-    out: Annotated[Path, typer.Option("--out", help="The folder that they are written to.")],
+    job: JobAnywhere,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The folder that they are written to; a job of this machine has its own."),
+    ] = None,
     stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
@@ -221,6 +236,12 @@ def results(
     """Fetch predictions.jsonl, failures.jsonl and summary.json of a job that has ended."""
 
     def work() -> int:
+        if (here := _here(job, stack, region, profile, endpoint_url)) is not None:
+            from fanwise_cli.local_results import local_results  # noqa: PLC0415 - see above
+
+            return local_results(here, out, as_json=as_json, quiet=quiet)
+        if out is None:
+            raise InputError(f"{job}: no folder here holds this job; of a stack's give --out DIR")
         from fanwise_cli.stack.results import bring_results  # noqa: PLC0415 - see above
 
         with connected(stack, region, profile, endpoint_url) as at:
@@ -230,7 +251,7 @@ def results(
 
 
 def failures(
-    job: Job,
+    job: JobAnywhere,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Dead letters that are shown.")] = 20,
     stack: Stack = None,
     region: Region = None,
@@ -243,12 +264,24 @@ def failures(
     """Show the dead letters of a job: by error, then one by one."""
 
     def work() -> int:
-        from fanwise_cli.stack.results import show_failures  # noqa: PLC0415 - see above
+        if (here := _here(job, stack, region, profile, endpoint_url)) is not None:
+            from fanwise_cli.dead_letters import show_failures  # noqa: PLC0415 - see above
+
+            show_failures(here.name, here.storage, here.job_home, limit=limit, as_json=as_json)
+            return EXIT_OK
+        from fanwise_cli.stack.results import failures_on_stack  # noqa: PLC0415 - see above
 
         with connected(stack, region, profile, endpoint_url) as at:
-            return show_failures(job, at, limit=limit, as_json=as_json)
+            return failures_on_stack(job, at, limit=limit, as_json=as_json)
 
     return work
+
+
+def _here(job: str, *stack_options: str | None) -> "LocalJob | None":
+    """The job of this machine that is meant; None where it is one of a stack."""
+    from fanwise_cli.local_jobs import local_job  # noqa: PLC0415 - see above
+
+    return local_job(job, *stack_options)
 
 
 def follow(job: "StackJob", at: "DeployedStack", console: JobConsole, *, as_json: bool, quiet: bool) -> int:

@@ -7,7 +7,7 @@ import msgspec
 
 from fanwise.commits import work_key, write_work
 from fanwise.limits import PROBE_ENTRIES, PROBE_ITEMS
-from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round, home_of, job_prefix
+from fanwise.records import Entry, ItemsSource, Job, ModelRef, Probe, Round, home_of, job_prefix
 from fanwise.storage import Storage
 from fanwise_local.simulation.scenario import Scenario
 from fanwise_local.simulation.store import ITEMS, ITEMS_KEY, RESULTS, ItemsFile
@@ -45,7 +45,7 @@ def write_plan(storage: Storage, scenario: Scenario, items: ItemsFile) -> Job:
 
 def first_round(job: Job, items: ItemsFile, *, started_at: str, execution: str) -> dict[str, Any]:
     """What PlanJob answers."""
-    probe = _entry("probe", 0, min(PROBE_ITEMS, job.batch_size), items)
+    probe = Probe(**msgspec.structs.asdict(_entry("probe", 0, min(PROBE_ITEMS, job.batch_size), items)))
     answer: dict[str, Any] = msgspec.to_builtins(
         Round(
             job_id=job.job_id,

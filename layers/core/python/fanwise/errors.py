@@ -83,9 +83,13 @@ class LocationError(InputError):
 
 
 class ItemError(FanwiseError):
-    """One item's fault. The class name is the dead letter's `error`, `stage` says where it arose."""
+    """One item's fault. The class name is the dead letter's `error`, `stage` says where it arose.
+
+    `lacks` are inputs of the model that the item has no value for, where that is the fault.
+    """
 
     stage: ClassVar[str]
+    lacks: tuple[str, ...] = ()
 
 
 class LineTooLong(ItemError):

@@ -94,7 +94,7 @@ def _verdict(
     job: Job, predicted: int, dead_lettered: int, missing: int, failures: Counter[str]
 ) -> tuple[str, str | None]:
     if missing:
-        return "FAILED", f"{missing} of {job.total} items were not tried to the end; resume takes them up"
+        return "FAILED", f"{missing} of {job.total} items were not tried to the end"
     if dead_lettered == 0:
         return "SUCCEEDED", None
     most = ", ".join(f"{error} {n}" for error, n in failures.most_common(3))

@@ -38,6 +38,7 @@ _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text_decoder = msgspec.json.Decoder(str)
 _any_decoder = msgspec.json.Decoder(msgspec.Raw)
 
+_NAMED = 5  # names that a message lists
 _TOO_DEEP = f"the line is nested deeper than {MAX_NESTING}; flatten it"
 _WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 
@@ -142,7 +143,7 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
             raise BadInputs(
                 'the item is a line that could not be read ("raw"); mend it, and run it as an item'
             )
-        raise BadInputs('the item has neither "uri" nor "inputs", so there is nothing to predict from')
+        raise _nothing_given(fields.carried, kinds)
     return Item(
         index=index,
         line=record.line,
@@ -154,6 +155,14 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
         base=source.base,
         readable=source.readable,
     )
+
+
+def _nothing_given(carried: Mapping[str, msgspec.Raw], kinds: Kinds) -> BadInputs:
+    own = [name for name in kinds if name in carried][:_NAMED]
+    remedy = f'; put {", ".join(map(repr, own))} under "inputs"' if own else ""
+    error = BadInputs(f'the item has neither "uri" nor "inputs", so there is nothing to predict from{remedy}')
+    error.lacks = tuple(kinds)
+    return error
 
 
 def _check_keys(values: Mapping[str, msgspec.Raw], what: str) -> None:
