@@ -122,6 +122,11 @@ class Endpoint:
     ) -> None:
         await self._open.aclose()
 
+    @property
+    def port(self) -> int:
+        """Of 127.0.0.1."""
+        return int(self.address.rpartition(":")[2])
+
     def environment(self) -> dict[str, str]:
         """What points the AWS CLI and SDKs here."""
         return {

@@ -95,11 +95,18 @@ def opened(
             raise errors[0]
 
 
-def bare(up: Opened, method: str, target: str, body: bytes = b"", **headers: str) -> http.client.HTTPResponse:
+def bare(
+    up: Opened,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    signature: Mapping[str, str] | None = None,
+    **headers: str,
+) -> http.client.HTTPResponse:
     """A request as it stands, its answer read."""
     connection = http.client.HTTPConnection(up.endpoint.address, timeout=30)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, target, body, named)
+    connection.request(method, target, body, {**(signature or {}), **named})
     response = connection.getresponse()
     response.body = response.read()  # type: ignore[attr-defined]
     connection.close()

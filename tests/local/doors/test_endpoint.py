@@ -183,7 +183,7 @@ def test_a_body_comes_back_as_it_was_sent(up: Opened, s3: Any, bucket: str) -> N
             "x-amz-trailer": "x-amz-checksum-crc32",
         },
     )
-    response = bare(up, "PUT", f"/{bucket}/signed", body, **headers)
+    response = bare(up, "PUT", f"/{bucket}/signed", body, headers)
     assert response.status == 200
     assert s3.get_object(Bucket=bucket, Key="signed")["Body"].read() == b"hello world"
 
@@ -343,14 +343,14 @@ def test_topics_reach_queues(up: Opened) -> None:
 def test_what_is_no_program_of_this_machine_is_refused(
     up: Opened, bucket: str, headers: dict[str, str], further: dict[str, str]
 ) -> None:
-    response = bare(up, "PUT", f"/{bucket}/evil", b"x", **headers, **further)
+    response = bare(up, "PUT", f"/{bucket}/evil", b"x", None, **headers, **further)
     assert response.status == 403
     assert "Access-Control-Allow-Origin" not in response.headers
     assert "Contents" not in up.client("s3").list_objects_v2(Bucket=bucket)
 
 
 def test_no_answer_invites_web_pages(up: Opened, bucket: str) -> None:
-    response = bare(up, "GET", f"/{bucket}", **signed(up, "GET", f"/{bucket}"))
+    response = bare(up, "GET", f"/{bucket}", signature=signed(up, "GET", f"/{bucket}"))
     assert response.status == 200
     assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
@@ -361,7 +361,7 @@ def test_a_link_that_was_signed_is_s3s_whatever_it_says(up: Opened, s3: Any, buc
     response = bare(up, "GET", url.partition(up.endpoint.address)[2])
     assert response.body == b"linked"  # type: ignore[attr-defined]
     query = urlencode({"Action": "DeleteQueue", "QueueUrl": "x"})
-    response = bare(up, "GET", f"/?{query}", **signed(up, "GET", f"/?{query}"))
+    response = bare(up, "GET", f"/?{query}", signature=signed(up, "GET", f"/?{query}"))
     assert b"ListAllMyBucketsResult" in response.body  # type: ignore[attr-defined]
 
 
@@ -383,7 +383,7 @@ def test_what_is_not_served_says_so(up: Opened, service: str, operation: str) ->
 def test_nothing_resets_what_is_kept(up: Opened, s3: Any, bucket: str) -> None:
     """moto's own API is no service of AWS."""
     s3.put_object(Bucket=bucket, Key="kept", Body=b"x")
-    bare(up, "POST", "/moto-api/reset", **signed(up, "POST", "/moto-api/reset"))
+    bare(up, "POST", "/moto-api/reset", signature=signed(up, "POST", "/moto-api/reset"))
     assert s3.head_object(Bucket=bucket, Key="kept")["ContentLength"] == 1
 
 
