@@ -23,7 +23,7 @@ from aiohttp import web
 from fanwise.errors import InputError, StoreUnavailable
 from fanwise.storage import Body, ObjectInfo, Storage
 from fanwise_local.doors.object_events import Created, object_events
-from fanwise_local.doors.unreadable import UNREADABLE, malformed
+from fanwise_local.doors.unreadable import check_xml, is_unreadable, malformed
 from fanwise_local.doors.wsgi import Application, answered, environ_name, environ_of
 from fanwise_local.states.payloads import JSON
 from fanwise_local.template import Stack
@@ -103,11 +103,17 @@ class InMemoryServices:
 
         Raises `Malformed` for what moto cannot read, and what moto did not foresee.
         """
+        if service == "s3":
+            check_xml(request, body)
         names = {"moto.preserved_header_names": _metadata_names(request)}
         environ = environ_of(request, body, {**names, **(further or {})})
         try:
             return await self._run(service, lambda: answered(self._applications[service], environ))
-        except UNREADABLE as error:
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            if not is_unreadable(error):
+                raise
             raise malformed(service, request, body, error) from error
 
     async def _run(self, service: str, work: Callable[[], T]) -> T:

@@ -135,8 +135,8 @@ def _trimmed(headers: Headers, name: str) -> str:
 
 
 def _path_of_s3(path: str) -> str:
-    """Encoded once, and not normalised: `a/../b` is a key."""
-    return quote(unquote_to_bytes(_bytes(path)), safe="/-_.~")
+    """Each part encoded once, however it was sent, and nothing normalised: `a/../b` is a key."""
+    return "/".join(quote(unquote_to_bytes(_bytes(part)), safe="-_.~") for part in path.split("/"))
 
 
 def _path(path: str) -> str:

@@ -7,17 +7,82 @@ traceback.
 
 import logging
 from typing import IO
-from xml.parsers.expat import ExpatError
+from xml.parsers.expat import ExpatError, ParserCreate
 
 import msgspec
 from aiohttp import web
 
 from fanwise_local.doors.refusals import Malformed, protocol_of
 
-UNREADABLE = (ExpatError, ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
+_RAISED = (ExpatError, ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
+_NO_OPERATION = "OperationNotFoundError"  # botocore's, which moto's dispatch lets through
+MAX_XML_BYTES = 4 * 1024 * 1024  # 10,000 parts of an upload are 2 MB
 _BEGINNING_BYTES = 64
+# What is said of a bucket or an object by XML in the request's body (API_Operations).
+_BY_XML = frozenset(
+    (
+        "accelerate",
+        "analytics",
+        "cors",
+        "delete",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "logging",
+        "metrics",
+        "notification",
+        "object-lock",
+        "ownershipControls",
+        "publicAccessBlock",
+        "replication",
+        "requestPayment",
+        "restore",
+        "retention",
+        "select",
+        "tagging",
+        "versioning",
+        "website",
+    )
+)
 
 _log = logging.getLogger(__name__)
+
+
+def check_xml(request: web.BaseRequest, body: IO[bytes]) -> None:
+    """Raises `Malformed` where a request of S3 is to say something by XML, and what came is none.
+
+    moto looks for some of it by regular expressions, and answers what it did not find in ways of its own.
+    """
+    query = {part.partition("=")[0] for part in request.raw_path.partition("?")[2].split("&")}
+    is_needed = request.method in ("PUT", "POST") and not _BY_XML.isdisjoint(query)
+    is_needed = is_needed or (request.method == "POST" and "uploadId" in query)
+    size_bytes = body.tell()
+    is_bucket = request.method == "PUT" and not request.path.strip("/").count("/") and not query - {""}
+    may_be = is_needed or (request.method == "PUT" and "acl" in query) or is_bucket
+    if not may_be or (not size_bytes and not is_needed):
+        return
+    if not size_bytes:
+        raise Malformed("MissingRequestBodyError", "the request's body is empty; it is to be XML")
+    if size_bytes > MAX_XML_BYTES:
+        raise Malformed("MalformedXML", f"the XML has {size_bytes} bytes; at most {MAX_XML_BYTES}")
+    body.seek(0)
+    parser = ParserCreate()
+    parser.EntityDeclHandler = _no_entities
+    try:
+        parser.Parse(body.read(), True)
+    except (ExpatError, ValueError) as error:
+        raise Malformed("MalformedXML", f"the XML is not well-formed ({error})") from error
+
+
+def _no_entities(*_: object) -> None:
+    raise ValueError("it declares entities")
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether moto raised it since it could not read a request."""
+    return isinstance(error, _RAISED) or type(error).__name__ == _NO_OPERATION
 
 
 def malformed(service: str, request: web.BaseRequest, body: IO[bytes], error: Exception) -> Malformed:
@@ -25,6 +90,9 @@ def malformed(service: str, request: web.BaseRequest, body: IO[bytes], error: Ex
     what = f"{type(error).__name__}: {error}"[:200]
     _log.warning("%s %s of %s was not understood (%s)", request.method, request.path[:200], service, what)
     protocol = protocol_of(request, service)
+    if type(error).__name__ == _NO_OPERATION:
+        code = "UnknownOperationException" if protocol == "json" else "InvalidAction"
+        return Malformed(code, f"there is no such operation of {service}")
     if protocol == "json":
         return _of_json(body, what)
     if protocol == "query" or service != "s3":

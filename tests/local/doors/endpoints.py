@@ -39,15 +39,16 @@ class Opened:
         self.loop = loop
         self.stack = stack
 
-    def client(self, service: str, **more: Any) -> Any:
-        """boto3's, as a person points it here."""
+    def client(self, service: str, *, keys: KeyPair | None = None, **more: Any) -> Any:
+        """boto3's, as a person points it here; with other `keys`, if given."""
         told = self.endpoint.environment()
+        keys = keys or self.endpoint.keys
         return boto3.client(
             service,
             endpoint_url=told["AWS_ENDPOINT_URL"],
             region_name=told["AWS_DEFAULT_REGION"],
-            aws_access_key_id=told["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=told["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret_access_key,
             config=Config(retries={"max_attempts": 0}, proxies={}, **more),
         )
 
