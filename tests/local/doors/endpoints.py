@@ -105,9 +105,16 @@ def bare(
     **headers: str,
 ) -> http.client.HTTPResponse:
     """A request as it stands, its answer read."""
-    connection = http.client.HTTPConnection(up.endpoint.address, timeout=30)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, target, body, {**(signature or {}), **named})
+    return bare_at(up.endpoint.address, method, target, body, {**(signature or {}), **named})
+
+
+def bare_at(
+    address: str, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> http.client.HTTPResponse:
+    """The same, of any endpoint."""
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request(method, target, body, dict(headers or {}))
     response = connection.getresponse()
     response.body = response.read()  # type: ignore[attr-defined]
     connection.close()
