@@ -289,6 +289,9 @@ def up(
     logs: Annotated[
         Path | None, typer.Option("--logs", help="A folder for logs, which are gone at the end without it.")
     ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let in every program of this machine, signed or not.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the endpoint and the stack's outputs as JSON on stdout.")
     ] = False,
@@ -305,6 +308,7 @@ def up(
             models=model or (),
             environments=environments,
             logs=logs,
+            insecure=insecure,
             as_json=as_json,
         )
         return up(options, console=for_people())
