@@ -34,6 +34,7 @@ from fanwise.model.bundle import (
     sha256_of,
 )
 from fanwise.model.contract import NAME
+from fanwise.model.layout import Layout
 from fanwise.model.profile import read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime
@@ -61,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     runtimes: tuple[Runtime, ...]
     conversion: Conversion | None = None
+    layout: Layout | None = None
     notes: list[str] = []
 
 
@@ -206,6 +208,7 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None) -> _Ma
             signature=report.signature,
             prepared_by=f"fanwise {fanwise.__version__}",
             conversion=report.conversion,
+            layout=report.layout,
         )
         text = msgspec.json.format(msgspec.json.encode(digest), indent=1)
         (folder / DIGEST_FILE).write_bytes(text)

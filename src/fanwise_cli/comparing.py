@@ -1,23 +1,23 @@
 """Two forms of one model on the same sample items: what both have to answer before one may stand for the other.
 
 `freezing` and `converting` hold what they make against a `Reference`. The samples are the person's own items
-(`sample_items`), else made up from signature and contract.
+(`sample_items`), else synthetic inputs (`fanwise.model.synthetic`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound, row_shape
-from fanwise.model.contract import ImageInput, InputContract
+from fanwise.model.layout import Layout
 from fanwise.model.runtime import Runtime, Tensors
-from fanwise.model.signature import FLOATS, Signature, TensorSpec
+from fanwise.model.signature import Signature
 
-REJECTED = "it rejects made-up items, so the two could not be compared"
+_PLAIN = Layout()
+
+REJECTED = "it rejects synthetic items, so the two could not be compared"
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,24 @@ class Samples:
 
     def __str__(self) -> str:
         if not self.given:
-            return f"{self.rows} made-up items"
+            return f"{self.rows} synthetic items"
         return "1 of your items" if self.rows == 1 else f"{self.rows} of your items"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model's answers to sample items, mini-batch by mini-batch."""
+    """A model's answers to sample items, mini-batch by mini-batch; another form is to be `arranged` alike."""
 
     signature: Signature
     samples: Samples
     answers: Sequence[Tensors]
+    layout: Layout = _PLAIN
 
     @classmethod
-    def of(cls, runtime: Runtime, samples: Samples) -> Self:
-        """The answers of a loaded model. Raises `ComputeError` where it rejects a sample."""
+    def of(cls, runtime: Runtime, samples: Samples, layout: Layout = _PLAIN) -> Self:
+        """The answers of a loaded model, arranged. Raises `ComputeError` where it rejects a sample."""
         answers = [runtime.predict(batch) for batch in samples.batches]
-        return cls(Signature(runtime.inputs, runtime.outputs), samples, answers)
+        return cls(Signature(runtime.inputs, runtime.outputs), samples, answers, layout)
 
     def answers_of(self, other: Runtime) -> list[Tensors]:
         """What another form of the model answers. Raises `ComputeError`."""
@@ -56,14 +57,6 @@ class Reference:
         """The largest `difference` of an output in any mini-batch."""
         pairs = zip(self.answers, answers, strict=True)
         return max(difference(expected[output], found[output]) for expected, found in pairs)
-
-
-def made_up(inputs: Mapping[str, TensorSpec], bound: Bound, rows: int) -> dict[str, NDArray[Any]]:
-    """Tensors of `rows` items, the same each time: noise in the range of images, numbers from 0 to 1, text."""
-    return {
-        name: _sample((rows, *row_shape(bound.inputs[name], spec)), spec, bound.inputs[name])
-        for name, spec in inputs.items()
-    }
 
 
 def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
@@ -82,16 +75,3 @@ def difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
     size = max(1.0, float(np.max(np.abs(exact), initial=0.0)))
     largest = float(np.max(np.abs(exact - found[finite]), initial=0.0)) / size
     return largest if np.isfinite(largest) else float("inf")
-
-
-def _sample(shape: tuple[int, ...], spec: TensorSpec, declared: InputContract) -> NDArray[Any]:
-    random = np.random.default_rng(0)
-    dtype = numpy_dtype(spec.dtype)
-    if spec.dtype == "string":
-        return np.full(shape, b"a sample of text", object)
-    if isinstance(declared, ImageInput):
-        low, high = declared.scale or (0, 255)
-        return (low + random.integers(0, 256, shape) * ((high - low) / 255)).astype(dtype)
-    if spec.dtype in FLOATS:
-        return random.random(shape).astype(dtype)
-    return random.integers(0, 2, shape).astype(dtype)

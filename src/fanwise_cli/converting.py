@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from fanwise.errors import BundleError, ModelError
+from fanwise.model.arranging import arranged
 from fanwise.model.binding import Bound, bind
 from fanwise.model.bundle import FROZEN, LITE_FILE, MAX_REFUSED_CHARACTERS, Conversion
 from fanwise.model.contract import Contract
@@ -58,7 +59,8 @@ def convert(
             frozen = folder / FROZEN  # holds what the signature computes, and nothing else
             _check_convertible(saved_model, frozen if frozen.exists() else saved_model)
             made.write_bytes(_converted(saved_model, contract.signature))
-            lite: Runtime = import_runtime("litert").LiteRTRuntime(made, contract.signature, threads=1)
+            converted = import_runtime("litert").LiteRTRuntime(made, contract.signature, threads=1)
+            lite = arranged(converted, reference.layout)
             bound = _bound(lite, contract, labels, reference.signature)
             answers = _answers(lite, reference)
             measured = max(reference.difference(name, answers) for name in bound.outputs)

@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fanwise.errors import ModelError
+from fanwise.model.arranging import arranged
 from fanwise.model.bundle import FROZEN, SAVED_MODEL
 from fanwise.model.runtime import ComputeError, Runtime
 from fanwise.model.tensorflow_runtime import TAG, TensorFlowRuntime
@@ -39,7 +40,7 @@ def freeze(folder: Path, signature: str, reference: Reference | None) -> str | N
     target = folder / FROZEN
     try:
         _write_frozen(folder / SAVED_MODEL, target, signature)
-        _check_same(reference, TensorFlowRuntime(target, signature, threads=1))
+        _check_same(reference, arranged(TensorFlowRuntime(target, signature, threads=1), reference.layout))
     except (_NotFrozen, ModelError) as error:
         shutil.rmtree(target, ignore_errors=True)
         return _note(str(error))

@@ -22,6 +22,6 @@ RunName = Annotated[
 ModelSamples = Annotated[
     Path | None,
     typer.Option(
-        "--samples", help="Your own items, to compare the forms of the model on; else they are made up."
+        "--samples", help="Your own items, to compare the forms of the model on; else they are synthetic."
     ),
 ]

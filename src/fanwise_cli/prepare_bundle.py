@@ -11,19 +11,25 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from fanwise.errors import BundleError, FanwiseError
-from fanwise.model.binding import Bound, bind, mini_batch, read_labels
+from fanwise.model.binding import read_labels
 from fanwise.model.bundle import CONTRACT_FILE, KERAS_FILE, LITE_FILE, PROFILE_FILE, SAVED_MODEL, Conversion
 from fanwise.model.contract import Contract, read_contract
+from fanwise.model.layout import Layout
 from fanwise.model.profile import Profile, RuntimeProfile, read_profile
 from fanwise.model.runtime import ComputeError, Runtime, import_runtime
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime as RuntimeName
 from fanwise_cli.bundles import Report
 from fanwise_cli.measuring import measure, measure_apart, peak_memory_mb
+from fanwise_cli.row_counts import changing_rows, notes_of_rows, operations_of, operations_of_lite
+
+if TYPE_CHECKING:
+    from fanwise.model.trial import Tried  # imports numpy
 
 Labels = Mapping[str, tuple[str, ...]]
 
@@ -42,24 +48,26 @@ def prepare_bundle(folder: Path, tell: Callable[[Report], None], samples: Path |
     contract = read_contract(path.read_bytes(), CONTRACT_FILE) if path.exists() else Contract()
     labels = {name: read_labels((folder / name).read_bytes(), name) for name in contract.label_files()}
     if (folder / LITE_FILE).exists():
-        tell(_given_for_litert(folder, contract, labels))
-        _write_profile(folder, {"litert": measure_apart(folder, "litert")})
+        report = _given_for_litert(folder, contract, labels)
+        tell(report)
+        _write_profile(folder, {"litert": measure_apart(folder, "litert", report.layout)})
     else:
         _prepare_for_both(folder, contract, labels, tell, samples)
 
 
 def _given_for_litert(folder: Path, contract: Contract, labels: Labels) -> Report:
     runtime: Runtime = import_runtime("litert").load(folder, contract.signature, threads=1)
-    signature, bound, rows = _described(runtime, contract, labels)
 
-    from fanwise_cli.comparing import made_up  # noqa: PLC0415 - imports numpy
+    from fanwise.model.trial import try_out  # noqa: PLC0415 - imports numpy
 
-    try:
-        runtime.predict(made_up(signature.inputs, bound, rows))
-    except ComputeError as error:
-        if not error.of_values:
-            raise BundleError(f"LiteRT cannot compute it: {error}") from error
-    return Report(signature=signature, runtimes=("litert",))
+    changing = changing_rows(operations_of_lite(folder / LITE_FILE))
+    tried = try_out(runtime, contract, labels, changing=changing is not None)
+    return Report(
+        signature=Signature(runtime.inputs, runtime.outputs),
+        runtimes=("litert",),
+        layout=tried.layout,
+        notes=notes_of_rows(tried, changing),
+    )
 
 
 def _prepare_for_both(
@@ -74,22 +82,27 @@ def _prepare_for_both(
     began = time.monotonic()
     runtime: Runtime = runtime_module.load(folder, contract.signature, threads=1)
     load_s = time.monotonic() - began
-    signature, bound, rows = _described(runtime, contract, labels)
+    signature = Signature(runtime.inputs, runtime.outputs)
 
+    from fanwise.model.arranging import arranged  # noqa: PLC0415 - imports numpy
     from fanwise.model.model import Model  # noqa: PLC0415 - imports numpy
-    from fanwise_cli.comparing import Reference, Samples, made_up  # noqa: PLC0415 - imports numpy
+    from fanwise_cli.comparing import Reference, Samples  # noqa: PLC0415 - imports numpy
     from fanwise_cli.converting import convert  # noqa: PLC0415 - imports TensorFlow
     from fanwise_cli.freezing import freeze  # noqa: PLC0415 - imports TensorFlow
     from fanwise_cli.sample_items import sample_items  # noqa: PLC0415 - imports numpy
 
-    left_out: list[str] = []
+    tried, left_out = _tried(runtime, folder, contract, labels, given)
+    model = Model(contract, labels, runtime, layout=tried.layout)
+    runtime = arranged(runtime, tried.layout)
     if given is None:
-        samples = Samples(rows, [made_up(signature.inputs, bound, rows)])
+        inputs = model.synthetic_inputs()
+        samples = Samples(len(next(iter(inputs.values()))), [inputs])
     else:
-        samples, left_out = sample_items(given, Model(contract, labels, runtime))
+        samples, wrong = sample_items(given, model)
+        left_out += wrong
     reference: Reference | None = None
     try:
-        reference = Reference.of(runtime, samples)
+        reference = Reference.of(runtime, samples, tried.layout)
     except ComputeError as error:
         if given is not None:
             raise BundleError(f"the model fails on the items of {given}: {error}") from error
@@ -105,7 +118,15 @@ def _prepare_for_both(
         runtimes: tuple[RuntimeName, ...] = (
             ("tensorflow",) if conversion.refused else ("litert", "tensorflow")
         )
-        tell(Report(signature=signature, runtimes=runtimes, notes=notes, conversion=conversion))
+        tell(
+            Report(
+                signature=signature,
+                runtimes=runtimes,
+                notes=notes,
+                conversion=conversion,
+                layout=tried.layout,
+            )
+        )
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         saved_model = folder / SAVED_MODEL
@@ -116,18 +137,38 @@ def _prepare_for_both(
         told(conversion)
     measured: dict[RuntimeName, RuntimeProfile | None] = {}
     if conversion.refused is None:
-        measured["litert"] = measure_apart(folder, "litert", given)
+        measured["litert"] = measure_apart(folder, "litert", tried.layout, given)
     if conversion.refused is not None or load_s < MOST_LOAD_OF_TWO_S:
-        measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb, given)
+        measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb, tried.layout, given)
     _write_profile(folder, measured)
 
 
+def _tried(
+    runtime: Runtime, folder: Path, contract: Contract, labels: Labels, given: Path | None
+) -> tuple["Tried", list[str]]:
+    """What the trial of a SavedModel ended in, and what a person is told of that."""
+    from fanwise.model.model import Model  # noqa: PLC0415 - imports numpy
+    from fanwise.model.trial import try_out  # noqa: PLC0415 - imports numpy
+    from fanwise_cli.sample_items import sample_items  # noqa: PLC0415 - imports numpy
+
+    def of_samples(layout: Layout) -> list[dict[str, tuple[int, ...]]]:
+        """The shapes of the rows that the person's own items make."""
+        if given is None:
+            return []
+        samples, _ = sample_items(given, Model(contract, labels, runtime, layout=layout))
+        return [{name: tensor.shape[1:] for name, tensor in batch.items()} for batch in samples.batches]
+
+    changing = changing_rows(operations_of(folder / SAVED_MODEL, contract.signature))
+    tried = try_out(runtime, contract, labels, changing=changing is not None, given=of_samples)
+    return tried, notes_of_rows(tried, changing)
+
+
 def _of_tensorflow(
-    folder: Path, init_ms: float, peak_mb: int, samples: Path | None = None
+    folder: Path, init_ms: float, peak_mb: int, layout: Layout | None = None, samples: Path | None = None
 ) -> RuntimeProfile | None:
     """TensorFlow's figures; None where they cannot be had, which is no reason against the model."""
     try:
-        return measure(folder, "tensorflow", init_ms=init_ms, peak_mb=peak_mb, samples=samples)
+        return measure(folder, "tensorflow", init_ms=init_ms, peak_mb=peak_mb, layout=layout, samples=samples)
     except Exception:  # whatever TensorFlow raises on a model; the report is told already
         return None
 
@@ -140,13 +181,6 @@ def _write_profile(folder: Path, measured: Mapping[RuntimeName, RuntimeProfile |
     except (FileNotFoundError, BundleError):
         profile = Profile(runtimes={name: one for name, one in measured.items() if one is not None})
         path.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1))
-
-
-def _described(runtime: Runtime, contract: Contract, labels: Labels) -> tuple[Signature, Bound, int]:
-    """A loaded model's signature, its contract held against it, and its mini-batch."""
-    signature = Signature(runtime.inputs, runtime.outputs)
-    bound = bind(contract, signature, labels)
-    return signature, bound, mini_batch(signature, bound)
 
 
 def _headline(conversion: Conversion, samples: str) -> str:

@@ -83,7 +83,7 @@ def test_a_keras_file_becomes_a_bundle_for_both_runtimes(digits: PreparedBundle,
     says, _, measured = note.partition(": ")
     assert (
         says
-        == "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 32 made-up items"
+        == "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 32 synthetic items"
     )
     assert re.fullmatch(r"\de-\d+\.", measured)
     assert files_of(digits_folder) == ["README.md", "best.keras", "labels.txt", "model.json"]

@@ -19,6 +19,7 @@ import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
 from fanwise.model.contract import NAME, Contract, read_contract
+from fanwise.model.layout import Layout
 from fanwise.model.profile import RuntimeProfile, read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import ModelRef, Runtime
@@ -44,7 +45,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a model that was converted to LiteRT compares with itself in TensorFlow, over `rows` sample items.
 
     `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
-    that is more. `given`: the items were a person's own, not made up. `refused` says why the bundle is not for
+    that is more. `given`: the items were a person's own, not synthetic. `refused` says why the bundle is not for
     LiteRT, where it is not.
     """
 
@@ -58,7 +59,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """digest.json: what a bundle consists of, and what one needs to know of it without its runtime.
 
     `runtimes` are those that the bundle is made for, the best first; `conversion` is how it came to LiteRT, or did
-    not.
+    not; `layout` how its tensors are an item's, where that was tried.
     """
 
     digest: str
@@ -67,6 +68,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signature: Signature
     prepared_by: str
     conversion: Conversion | None = None
+    layout: Layout | None = None
 
 
 def digest_of(files: Mapping[str, str]) -> str:

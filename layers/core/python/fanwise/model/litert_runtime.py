@@ -53,7 +53,11 @@ class LiteRTRuntime:
         self._run = _runner(interpreter, path.name, signature)
         # Read now: an interpreter that has computed tells some shapes as they were then.
         self.inputs: Mapping[str, TensorSpec] = _specs(self._run.get_input_details())
-        self.outputs: Mapping[str, TensorSpec] = _specs(self._run.get_output_details())
+        outputs = _specs(self._run.get_output_details())
+        # Without dimensions are a scalar and, of an operation such as a table's, what is as its input is.
+        self.outputs: Mapping[str, TensorSpec] = {
+            name: TensorSpec(spec.dtype, spec.shape or None) for name, spec in outputs.items()
+        }
         self._feeds = {name: numpy_dtype(spec.dtype) for name, spec in self.inputs.items()}
 
     def predict(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
