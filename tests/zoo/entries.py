@@ -90,6 +90,7 @@ ZOO: dict[str, Entry] = {
         },
         litert=True,
     ),
+    "whole_number": Entry((number("k", "int64"),)),
     # Images.
     "grey": Entry(
         (image("pixels", 8, 8, 1, scale=(0, 1)),), picture("pixels", 8, 8, 1, scale=[0, 1]), litert=True
@@ -99,6 +100,7 @@ ZOO: dict[str, Entry] = {
         (image("photo", 4, 4, 4, scale=(-1, 1)),), picture("photo", 4, 4, 4, scale=[-1, 1]), litert=True
     ),
     "open_image": Entry((image("photo", 5, 7, 3),), picture("photo", 5, 7, 3, decode="scaled")),
+    "small_photo": Entry((image("img", 4, 4, 3),), picture("img", 4, 4, 3)),
     # Text.
     "text_operations": Entry((text("text"),), litert=False),
     "table": Entry((text("text", (1,)),)),
@@ -172,6 +174,13 @@ ZOO: dict[str, Entry] = {
         (number("x", shape=(4,)), number("n", "int32", between=(-2, 6))), may_refuse="neighbour"
     ),
     "asserts": Entry((number("x", between=TEN),), litert=False),
+    "fourth": Entry((number("x", shape=(None,), between=TEN),), litert=False),
+    "sliced": Entry((number("x", shape=(None,), between=TEN),), litert=False),
+    "halved": Entry((number("x", shape=(None,), between=TEN),)),
+    "in_pairs": Entry((number("x", shape=(None,), between=TEN),)),
+    "folded": Entry((number("x", shape=(None,), between=TEN),)),
+    "tokens": Entry((number("ids", "int32", (None,), between=(-1, 11)),)),
+    "segment_of_batch": Entry((*X2, number("k", "int32", between=(-2, 6)))),
     # Control flow and layers.
     "collatz": Entry((number("n", "int32", between=(-3, 30)),)),
     "attention": Entry((number("x", shape=(5, 4), between=TEN),)),

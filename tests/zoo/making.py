@@ -11,6 +11,8 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +23,8 @@ from made_once import made_once
 from zoo.entries import ZOO
 
 MODULE = "zoo.making"
-MODELS, ORIGINALS, PUBLISHED, CACHE, TOLD = "given", "originals", "models", "cache", "told"
+MODELS, PUBLISHED, CACHE, TOLD = "given", "models", "cache/bundles", "told"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 @pytest.fixture(scope="session")
@@ -81,8 +84,11 @@ def _make_bundles(folder: Path, names: Sequence[str]) -> None:
     _replace(bundles, subprocess=SimpleNamespace(**vars(subprocess) | {"run": _run_here}))
     (folder / TOLD).mkdir(exist_ok=True)
     (folder / PUBLISHED).mkdir(exist_ok=True)
+    for case in sorted({path.parent for path in CASES.rglob("saved_model.pb")} | {*CASES.rglob("*.tflite")}):
+        model = case.parent if case.name == "saved_model" else case
+        _fork(partial(_make_bundle_of_case, folder, model))
     for name in names:
-        _fork(lambda name=name: _make_bundle(folder, name))
+        _fork(partial(_make_bundle, folder, name))
         told = folder / TOLD / f"{name}.json"
         if not told.exists():
             told.write_text(json.dumps({"died": True}))
@@ -101,6 +107,15 @@ def _make_bundle(folder: Path, name: str) -> None:
     except FanwiseError as error:
         told = {"refused": str(error)}
     (folder / TOLD / f"{name}.json").write_text(json.dumps(told))
+
+
+def _make_bundle_of_case(folder: Path, model: Path) -> None:
+    """Into the cache alone, where the command finds it; what is refused, it refuses again."""
+    from fanwise.errors import FanwiseError
+    from fanwise_cli import bundles
+
+    with suppress(FanwiseError):
+        bundles.prepare(model, folder / CACHE)
 
 
 def _replace(module: Any, **values: Any) -> None:

@@ -131,6 +131,11 @@ def columns(folder: Path) -> None:
     save(folder, compute, spec("table", None, 3), spec("age", None, dtype=tf.int32))
 
 
+@made
+def whole_number(folder: Path) -> None:
+    save(folder, lambda k: {"y": tf.identity(k)}, spec("k", None, dtype=tf.int64))
+
+
 # Images.
 
 
@@ -174,6 +179,11 @@ def open_image(folder: Path) -> None:
         lambda photo: {"mean": tf.reduce_mean(photo, axis=[1, 2]), "first": photo[:, 0, 0]},
         spec("photo", None, None, None, 3),
     )
+
+
+@made
+def small_photo(folder: Path) -> None:
+    save(folder, lambda img: {"mean": tf.reduce_mean(img, axis=[1, 2])}, spec("img", None, 4, 4, 3))
 
 
 # Text.
@@ -638,6 +648,69 @@ def asserts(folder: Path) -> None:
             return {"y": tf.sqrt(x)}
 
     save(folder, compute, spec("x", None))
+
+
+@made
+def fourth(folder: Path) -> None:
+    save(folder, lambda x: {"y": x[:, 4] + x[:, -3]}, spec("x", None, None))
+
+
+@made
+def sliced(folder: Path) -> None:
+    save(
+        folder,
+        lambda x: {"y": tf.reduce_sum(tf.slice(x, [0, 1], [-1, 3]), axis=1)},
+        spec("x", None, None),
+    )
+
+
+@made
+def halved(folder: Path) -> None:
+    save(
+        folder,
+        lambda x: {"y": tf.reduce_sum(tf.split(x, 2, axis=1)[0], axis=1)},
+        spec("x", None, None),
+    )
+
+
+@made
+def in_pairs(folder: Path) -> None:
+    save(
+        folder,
+        lambda x: {"y": tf.reduce_sum(tf.reshape(x, [tf.shape(x)[0], -1, 2]), axis=1)},
+        spec("x", None, None),
+    )
+
+
+@made
+def folded(folder: Path) -> None:
+    """As many rows as the values make: eight values are two of an item."""
+    save(folder, lambda x: {"y": tf.reduce_sum(tf.reshape(x, [-1, 2, 2]), axis=2)}, spec("x", None, None))
+
+
+@made
+def tokens(folder: Path) -> None:
+    vectors = tf.constant(np.random.default_rng(3).standard_normal((10, 4)), FLOAT)
+
+    def compute(ids: Any) -> Any:
+        found = tf.gather(vectors, ids)
+        weights = tf.nn.softmax(found, axis=1)
+        return {
+            "max": tf.reduce_max(found, axis=1),
+            "mean": tf.reduce_mean(found, axis=1),
+            "sum": tf.reduce_sum(weights * found, axis=1),
+        }
+
+    save(folder, compute, spec("ids", None, None, dtype=tf.int32))
+
+
+@made
+def segment_of_batch(folder: Path) -> None:
+    def compute(x: Any, k: Any) -> Any:
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(k), k, 4)
+        return {"y": x + 0.0 * tf.cast(tf.reduce_sum(counts), FLOAT)}
+
+    save(folder, compute, spec("x", None, 2), spec("k", None, dtype=tf.int32))
 
 
 # Control flow and layers.

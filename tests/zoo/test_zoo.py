@@ -1,8 +1,8 @@
 """Right or refused: whatever the model, an item's prediction is what the model says of that item alone.
 
-Over the zoo: at any batch size, order, cut and retry the same bits on LiteRT, and within 1e-5 on TensorFlow; an item
-that the model does not compute is a dead letter. A model with which that cannot be is refused when its bundle is
-made.
+Over the zoo: at any batch size, order, cut and retry the same bits on LiteRT, and within 1e-5 on TensorFlow; an
+item that the model does not compute is a dead letter. A model with which that cannot be is refused when its bundle
+is made.
 """
 
 import json
