@@ -30,11 +30,16 @@ class _NotFrozen(Exception):
     """Why a model stays as it is."""
 
 
-def freeze(folder: Path, signature: str, reference: Reference | None) -> str | None:
+def freeze(
+    folder: Path, signature: str, reference: Reference | None, writes: str | None = None
+) -> str | None:
     """Write `frozen/` beside `saved_model/`; answers with a note where the model is better left alone.
 
-    `reference` is what the SavedModel answers, which the frozen one has to answer too.
+    `reference` is what the SavedModel answers, which the frozen one has to answer too; `writes` an operation that
+    writes a variable, which is then no constant.
     """
+    if writes is not None:
+        return _note(f"it writes a variable ({writes})")
     if reference is None:
         return _note(REJECTED)
     target = folder / FROZEN
@@ -96,3 +101,5 @@ def _check_same(reference: Reference, frozen: Runtime) -> None:
     for name in signature.outputs:
         if reference.difference(name, answers) > TOLERANCE:
             raise _NotFrozen(f"frozen, its output {name!r} differs by more than {TOLERANCE}")
+    if (says := reference.predicted_by(frozen)) is not None:
+        raise _NotFrozen(f"frozen, it predicts an item that the model refuses ({says})")

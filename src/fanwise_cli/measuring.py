@@ -1,8 +1,8 @@
 """A bundle's runtime, measured on this machine: what it takes to start, and to predict an item.
 
 `prepare_bundle` has it done when a bundle is made: TensorFlow in its own process, which has imported it, and
-LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT LAYOUT [SAMPLES]`. It takes a second,
-and never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice the
+LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT CALLS LAYOUT [SAMPLES]`. It takes a
+second, and never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice the
 model's height and width; where there are a person's own, rows are made out of those images.
 """
 
@@ -24,6 +24,7 @@ import msgspec
 import fanwise
 from fanwise.errors import FanwiseError, ItemError
 from fanwise.limits import VCPU_MB
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.layout import Layout
 from fanwise.model.profile import MeasuredOn, RuntimeProfile, told_by_batch
 from fanwise.records import Runtime, moment_text
@@ -52,12 +53,16 @@ def this_machine() -> MeasuredOn:
 
 
 def measure_apart(
-    folder: Path, runtime: Runtime, layout: Layout | None = None, samples: Path | None = None
+    folder: Path,
+    runtime: Runtime,
+    layout: Layout | None = None,
+    samples: Path | None = None,
+    calls: Calls = PLAIN,
 ) -> RuntimeProfile | None:
     """`measure` in a process of its own, whose imports and memory are the runtime's; None where it failed."""
     out = folder.parent / f"measured-{runtime}.json"
     command = [sys.executable, "-P", "-m", "fanwise_cli.measuring", str(folder), runtime, str(out)]
-    command += [msgspec.json.encode(layout).decode()]
+    command += [msgspec.json.encode(calls).decode(), msgspec.json.encode(layout).decode()]
     command += [str(samples)] if samples else []
     try:
         subprocess.run(  # noqa: S603
@@ -78,6 +83,7 @@ def measure(
     peak_mb: int | None = None,
     layout: Layout | None = None,
     samples: Path | None = None,
+    calls: Calls = PLAIN,
 ) -> RuntimeProfile:
     """Load a bundle on a runtime and time it. Raises `FanwiseError` where it does not compute.
 
@@ -96,7 +102,7 @@ def measure(
 
     def loaded(vcpus: int) -> tuple[Any, float]:
         loading = time.monotonic()
-        computes = load(runtime, folder, contract.signature, memory_mb=vcpus * VCPU_MB)
+        computes = load(runtime, folder, contract.signature, memory_mb=vcpus * VCPU_MB, calls=calls)
         model = Model(contract, labels, computes, layout=layout)
         model.warm_up()
         return model, (time.monotonic() - loading) * 1000
@@ -209,8 +215,8 @@ def peak_memory_mb() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER RUNTIME OUT LAYOUT [SAMPLES]; writes the figures, or nothing."""
-    folder, runtime, out, layout, *samples = arguments
+    """FOLDER RUNTIME OUT CALLS LAYOUT [SAMPLES]; writes the figures, or nothing."""
+    folder, runtime, out, calls, layout, *samples = arguments
     began = time.monotonic()
     from fanwise.model.runtime import import_runtime  # noqa: PLC0415 - as the handler does it
     from fanwise.prediction import batch  # noqa: F401, PLC0415 - the handler's imports
@@ -225,6 +231,7 @@ def main(arguments: list[str]) -> int:
             init_ms=init_ms,
             layout=msgspec.json.decode(layout, type=Layout | None),
             samples=Path(samples[0]) if samples else None,
+            calls=msgspec.json.decode(calls, type=Calls),
         )
     except FanwiseError as error:
         sys.stderr.write(f"{error}\n")

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
+from fanwise.model.calls import Calls
 from fanwise.model.contract import NAME, Contract, read_contract
 from fanwise.model.layout import Layout
 from fanwise.model.profile import RuntimeProfile, read_profile
@@ -45,7 +46,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a model that was converted to LiteRT compares with itself in TensorFlow, over `rows` sample items.
 
     `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
-    that is more. `given`: the items were a person's own, not synthetic. `refused` says why the bundle is not for
+    that is more. `accepted`: what it differs in, which a person took into the bargain. `given`: the items were a person's own, not synthetic. `refused` says why the bundle is not for
     LiteRT, where it is not.
     """
 
@@ -53,13 +54,14 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     given: bool = False
     difference: float | None = None
     refused: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
+    accepted: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """digest.json: what a bundle consists of, and what one needs to know of it without its runtime.
 
     `runtimes` are those that the bundle is made for, the best first; `conversion` is how it came to LiteRT, or did
-    not; `layout` how its tensors are an item's, where that was tried.
+    not; `layout` how its tensors are an item's, where that was tried; `calls` what is done around each call.
     """
 
     digest: str
@@ -69,14 +71,17 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prepared_by: str
     conversion: Conversion | None = None
     layout: Layout | None = None
+    calls: Mapping[Runtime, Calls] = {}
 
 
-def digest_of(files: Mapping[str, str]) -> str:
-    """The digest of a bundle, `sha256:…`, from the sha256 of each file by its path.
+def digest_of(files: Mapping[str, str], calls: Mapping[Runtime, Calls] | None = None) -> str:
+    """The digest of a bundle, `sha256:…`, from the sha256 of each file by its path, and of how it is called.
 
     digest.json, which holds it, and profile.json, which is measured again, are no part of it.
     """
-    lines = (f"{files[path]}  {path}\n" for path in sorted(files) if path not in (DIGEST_FILE, PROFILE_FILE))
+    lines = [f"{files[path]}  {path}\n" for path in sorted(files) if path not in (DIGEST_FILE, PROFILE_FILE)]
+    if calls:
+        lines.append(f"calls {msgspec.json.encode(calls, order='deterministic').decode()}\n")
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -90,7 +95,7 @@ def read_digest(text: bytes, where: str) -> Digest:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or str(path) != name or not path.name:
             raise BundleError(f"{where}: {name!r} is not a file inside the bundle; publish the model again")
-    made = digest_of({name: file.sha256 for name, file in digest.files.items()})
+    made = digest_of({name: file.sha256 for name, file in digest.files.items()}, digest.calls)
     if made != digest.digest:
         raise BundleError(
             f"{where}: says {digest.digest}, but its files make {made}; publish the model again"

@@ -23,7 +23,8 @@ from fanwise.errors import (
 from fanwise.model import runtime as runtimes
 from fanwise.model.arranging import arranged
 from fanwise.model.binding import Bound, bind, mini_batch, most_at_once, read_labels, why_too_large
-from fanwise.model.bundle import DIGEST_FILE, read_digest
+from fanwise.model.bundle import DIGEST_FILE, Digest, read_digest
+from fanwise.model.calls import PLAIN
 from fanwise.model.contract import Contract, ImageInput, InputContract, read_contract
 from fanwise.model.inputs import Item, Values, check_uri_is_for_one, encoder, stacker
 from fanwise.model.layout import Layout, batch_size, kept_outputs, layout_of
@@ -243,18 +244,20 @@ def load(folder: Path, ref: ModelRef, *, memory_mb: int) -> Model:
         path = folder / "model.json"
         contract = read_contract(path.read_bytes(), "model.json") if path.exists() else Contract()
         labels = {file: read_labels((folder / file).read_bytes(), file) for file in contract.label_files()}
-        runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb)
-        layout = _layout_kept(folder) or try_out(runtime, contract, labels).layout
-        model = Model(contract, labels, runtime, layout=layout)
+        digest = _digest(folder)
+        calls = digest.calls.get(ref.runtime, PLAIN) if digest else PLAIN
+        runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb, calls=calls)
+        layout = (digest and digest.layout) or try_out(runtime, contract, labels).layout
+        model = Model(contract, labels, runtime, layout=layout, item_at_a_time=calls.item_at_a_time)
         model.warm_up()
     except (BundleError, ModelError, OSError) as error:
         raise ModelError(f"model {ref.name}@{ref.version}: {error}") from error
     return model
 
 
-def _layout_kept(folder: Path) -> Layout | None:
-    """What was found when the bundle was made; None of a bundle from before that was kept."""
+def _digest(folder: Path) -> Digest | None:
+    """What was found when the bundle was made; None of a folder without."""
     try:
-        return read_digest((folder / DIGEST_FILE).read_bytes(), DIGEST_FILE).layout
+        return read_digest((folder / DIGEST_FILE).read_bytes(), DIGEST_FILE)
     except FileNotFoundError:
         return None
