@@ -119,7 +119,7 @@ class TooDeep(ItemError):
 
 
 class BadRow(ItemError):
-    """A CSV row with more fields than the header has columns, or one that cannot be read as CSV."""
+    """A CSV row with more fields than the header has columns, or one that strict CSV refuses."""
 
     stage = "read"
 

@@ -9,6 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 from fanwise.errors import BundleError
+from fanwise.file_kinds import why_no_text
 from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.contract import (
     DEFAULT_TOP_K,
@@ -55,6 +56,9 @@ class Bound(NamedTuple):
 
 def read_labels(text: bytes, where: str) -> tuple[str, ...]:
     """A label file, one label a line; blank lines at its end are not labels. Raises `BundleError`."""
+    other = why_no_text(text, where)
+    if other is not None:
+        raise BundleError(f"{where} {other}")
     try:
         lines = [line.removesuffix("\r") for line in text.decode("utf-8-sig").rstrip("\r\n").split("\n")]
     except UnicodeDecodeError as error:
