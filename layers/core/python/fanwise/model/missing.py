@@ -37,7 +37,7 @@ def explained(
     *,
     has_uri: bool,
 ) -> MissingInput:
-    """The error with the names that the model reads and those that the item has, under "inputs" and beside them."""
+    """The error with the names that the model reads and those that the item has, in "inputs" and beside it."""
     lacks = lacking(given, kinds, has_uri=has_uri)
     told = MissingInput(f"{error}; {_names_of_both(lacks, tuple(given), tuple(beside), tuple(kinds))}")
     told.lacks = lacks
