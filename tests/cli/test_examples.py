@@ -131,3 +131,36 @@ def test_a_job_that_could_not_be_run_is_one_document_too(
     assert document["reason"].startswith("ItemsFileError: ")
     assert document["reason"] in ended.stderr
     assert "resume" not in ended.stderr
+
+
+def test_a_header_that_nearly_matches_is_refused_before_any_work(
+    fanwise: Fanwise, machine: Any, tmp_path: Path, bundle: Path
+) -> None:
+    rows = tmp_path / "data/rows.csv"
+    rows.parent.mkdir()
+    rows.write_text("id,X,order\n1,2,\n")
+    ended = fanwise("run", rows, "--model", bundle, "--out", tmp_path / "out")
+    assert (ended.code, ended.stdout, machine.calls) == (2, "", [])
+    assert f"{rows}, header: 'X' is not 'x', so every row would lack an input" in ended.stderr
+
+
+def test_a_large_job_whose_items_all_lack_an_input_ends_at_once(
+    fanwise: Fanwise, machine: Any, tmp_path: Path, bundle: Path
+) -> None:
+    words = run_words(tmp_path, bundle, [{"inputs": {"X": 1}}] * 300)
+    ended = fanwise(*words, "--batch-size", "10")
+    assert ended.code == 1
+    assert "0 of 300 items predicted, 300 missing" in ended.stdout
+    assert "MissingInput: none of 64 items drawn over the whole job has a value for" in ended.stdout
+    assert "'X' is not 'x'" in ended.stdout
+    assert "mend the items file, and run it as another job" in ended.stdout
+    assert "resume" not in ended.stdout
+    assert machine.calls[:3] == ["PlanJob", "PredictBatch", "AggregateResults"]  # then the closing of it
+    assert machine.calls.count("PredictBatch") == 1
+    again = fanwise(*words, "--batch-size", "10", "--quiet")
+    assert again.code == 1
+    assert "fanwise: the job FAILED: MissingInput: none of 64 items" in again.stderr
+    refused = fanwise("replay", tmp_path / "out")
+    assert refused.code == 2
+    assert "mend the items file" in refused.stderr
+    assert "resume" not in refused.stderr

@@ -100,7 +100,7 @@ class Probe(Entry, frozen=True, kw_only=True):
     One of an earlier version has no others.
     """
 
-    others: tuple[Entry, ...] | msgspec.UnsetType = msgspec.UNSET
+    others: list[Entry] | msgspec.UnsetType = msgspec.UNSET  # a list as JSON has it
 
     def ranges(self) -> tuple[Entry, ...]:
         """All of them, in the order of the plan."""

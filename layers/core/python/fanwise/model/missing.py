@@ -4,10 +4,10 @@ Of names alone: no numpy, so that whoever reads items may say it too.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from fanwise.errors import MissingInput
+from fanwise.errors import ItemsFileError, MissingInput
 from fanwise.records import Kind
 
 MAX_NAMED = 20  # of each side
@@ -37,7 +37,7 @@ def explained(
     *,
     has_uri: bool,
 ) -> MissingInput:
-    """The error with the names that the model reads and those that the item has, under "inputs" and beside them."""
+    """The error with the names that the model reads and those that the item has, in "inputs" and beside it."""
     lacks = lacking(given, kinds, has_uri=has_uri)
     told = MissingInput(f"{error}; {_names_of_both(lacks, tuple(given), tuple(beside), tuple(kinds))}")
     told.lacks = lacks
@@ -54,6 +54,20 @@ def _names_of_both(
         f'{_shown(own)} stands beside "inputs", not in it' for own, _ in _near(lacks, beside, or_equal=True)
     ]
     return "; ".join([f"the model takes {named(kinds)}, {has}", *hints[:MAX_NAMED]])
+
+
+def refuse_misspelt_columns(columns: Sequence[str], uri: str, kinds: Mapping[str, Kind]) -> None:
+    """Raises `ItemsFileError` where a column is an input of the model but for its case, spaces or punctuation.
+
+    Every row would lack that input. Other inputs without a column may be meant so: the rows will say it.
+    """
+    lacks = lacking(columns, kinds, has_uri="uri" in columns)
+    misspelt = [f"{_shown(own)} is not {_shown(name)}" for own, name in _near(lacks, columns)]
+    if misspelt:
+        raise ItemsFileError(
+            f"{uri}, header: {', '.join(misspelt[:MAX_NAMED])}, so every row would lack an input; name the columns"
+            f" as the model does: {named(kinds)}"
+        )
 
 
 def named(names: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from fanwise.items.cutting import count_about, cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.readable import Readable, check_readable
 from fanwise.model import bundle
+from fanwise.model.missing import refuse_misspelt_columns
 from fanwise.planning.claim import PlanEvent, claim, planned
 from fanwise.planning.ended import close_execution
 from fanwise.planning.probing import probe_of
@@ -124,6 +125,7 @@ def _pinned(
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime, runtimes)
     if items.source is not None and items.source.columns is not None:
         check_columns(items.source.columns, items.uri, model.kinds)
+        refuse_misspelt_columns(items.source.columns, items.uri, model.kinds)
     return PinnedJob(start, items, model, derive_job_id(start, items, model))
 
 

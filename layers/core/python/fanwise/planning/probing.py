@@ -7,8 +7,9 @@ The same plan gives the same probe.
 
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import msgspec
 
@@ -26,13 +27,21 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def probe_of(storage: Storage, home: str, job: Job) -> Probe | None:
-    """The items to try first; None of a job that is too small to be probed, or whose items cannot be read now.
-
-    Whoever predicts them will say why.
-    """
+    """The items of a planned job to try first; None of a job that is too small to be probed."""
     if job.entries <= limits.PROBE_ENTRIES:
         return None
-    first, *others = (_together(some) for some in _entries(storage, home, job.entries))
+    wanted = {number for numbers in wanted_entries(job.entries) for number in numbers}
+    lines = io.BytesIO(storage.read(home + work_key(0)))
+    found = {number: _entry_decoder.decode(line) for number, line in enumerate(lines) if number in wanted}
+    return draw_probe(storage, job, found.__getitem__)
+
+
+def draw_probe(storage: Storage, job: Job, entry_of: Callable[[int], Entry]) -> Probe | None:
+    """The same, where `entry_of` gives the entries of the plan by their number.
+
+    None where the items cannot be read now, too: whoever predicts them will say why.
+    """
+    first, *others = (_together([entry_of(n) for n in numbers]) for numbers in wanted_entries(job.entries))
     begins = [(first, 0), *((entry, drawn_offset(entry)) for entry in others)]
     try:
         with ThreadPoolExecutor(_READERS) as readers:
@@ -44,16 +53,13 @@ def probe_of(storage: Storage, home: str, job: Job) -> Probe | None:
         return None
     names = ["probe", *(f"probe-{number}" for number in range(1, len(ranges)))]
     named = [msgspec.structs.replace(entry, entry=name) for entry, name in zip(ranges, names, strict=True)]
-    return Probe(**msgspec.structs.asdict(named[0]), others=tuple(named[1:]))
+    return Probe(**msgspec.structs.asdict(named[0]), others=named[1:])
 
 
 def wanted_entries(entries: int) -> list[range]:
-    """The numbers of the entries that each range may take its items from: the first one, and as many as it needs."""
+    """The numbers of the entries that each range may take items from: the first, and as many as it needs."""
     borders = [entries * part // limits.PROBE_ITEMS for part in range(limits.PROBE_ITEMS + 1)]
-    wide = [
-        range(begin, min(end, begin + limits.PROBE_ITEMS))
-        for begin, end in zip(borders, borders[1:], strict=False)
-    ]
+    wide = [range(begin, min(end, begin + limits.PROBE_ITEMS)) for begin, end in pairwise(borders)]
     return [range(1), *wide[1:]]
 
 

@@ -107,8 +107,8 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
 def _probe(probe: Probe, job: Job, environment: Environment, request: Request) -> dict[str, Any]:
     """Predict a few items and keep nothing.
 
-    Raises `ModelError` if the model rejects every one it was given, `MissingInput` if all lack the same input of the
-    model; before that, of a few, all that the probe has are tried. A store that does not answer, or not in time,
+    Raises `ModelError` if the model rejects every one it was given, `MissingInput` if all lack the same input. A
+    few are tried first, and the others only where that would be so. A store that does not answer, or not in time,
     says nothing of either.
     """
     model = environment.kept.model(job.model)
@@ -139,7 +139,7 @@ def _tried(
 
 
 def _why_to_stop(results: Sequence[object], job: Job) -> ModelError | MissingInput | None:
-    """What is wrong with all of them alike; None where something was predicted, or they fail for reasons of their own."""
+    """What is wrong with all of them; None where one was predicted, or they fail for reasons of their own."""
     errors = [result for result in results if isinstance(result, ItemError)]
     if not errors or len(errors) < len(results):
         return None
@@ -147,8 +147,8 @@ def _why_to_stop(results: Sequence[object], job: Job) -> ModelError | MissingInp
         # Not what the model said: it may quote an item, and this goes into logs and events.
         names = Counter(type(error).__name__ for error in errors)
         return ModelError(
-            f"the model rejects every one of the first {len(results)} items that it was given, drawn over the whole"
-            f" job ({', '.join(f'{name} {n}' for name, n in names.most_common())});"
+            f"the model rejects every one of the first {len(results)} items"
+            f" ({', '.join(f'{name} {n}' for name, n in names.most_common())}) that were drawn over the whole job;"
             f" run it on a few: their dead letters have what it says of each"
         )
     read = [error for error in errors if error.stage != "read"]  # a line that is no item lacks nothing
@@ -158,7 +158,7 @@ def _why_to_stop(results: Sequence[object], job: Job) -> ModelError | MissingInp
     if not common:
         return None
     return MissingInput(
-        f"none of {len(read)} items, drawn over the whole job, has a value for {named(common)}; the first: {read[0]}"
+        f"none of {len(read)} items drawn over the whole job has a value for {named(common)}; the first: {read[0]}"
     )
 
 
