@@ -148,7 +148,7 @@ def replay(
         start |= {key: value for key, value in said.items() if value is not None}
         prepared = held.prepared(start, len(held.replays()) + 1)
         if model is not None:
-            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.quiet)
+            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.is_silent)
             prepared = replace(prepared, start={**start, "model": reference}, notes=notes)
         result = run_prepared(how, home, prepared, console, goes_on=f"fanwise resume {home.out}")
         held.remember_replays()
