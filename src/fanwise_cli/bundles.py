@@ -9,8 +9,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +38,7 @@ from fanwise.model.profile import read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime
 from fanwise_cli.bundle_sources import BundleSource, find_source
+from fanwise_cli.prepare_process import run_apart
 
 VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
 # What a bundle is made into: one more with each change of that, or what was kept before would be taken for it.
@@ -228,21 +227,16 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None, *, acc
 def _run_prepare_bundle(
     source: BundleSource, folder: Path, report_path: Path, samples: Path | None, *, accept: bool
 ) -> Report:
-    # -P: a file of the current folder named like a library is not to be imported in its place.
-    command = [sys.executable, "-P", "-m", "fanwise_cli.prepare_bundle", str(folder), str(report_path)]
-    command += ["yes" if accept else "no"]
-    command += [str(samples)] if samples else []
+    words = [str(folder), str(report_path), "yes" if accept else "no"]
+    words += [str(samples)] if samples else []
     # The hash seed: sets that are walked through in the order of each run would make a digest of each run.
     settings = {"KERAS_BACKEND": "tensorflow", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(  # noqa: S603
-        command, env=os.environ | settings, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = run_apart(words, settings, source.given, folder, report_path)
     if not report_path.exists():
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         library = "LiteRT" if LITE_FILE in source.files else "TensorFlow"
         raise BundleError(
-            f"{source.given}: {library} died while the model was prepared (exit status {done.returncode}"
-            f"{': ' + said[-1][:300] if said else ''}); try the model in {library} by itself"
+            f"{source.given}: {library} died while the model was prepared (exit status {done.status}"
+            f"{': ' + done.last_line[:300] if done.last_line else ''}); try the model in {library} by itself"
         )
     report = msgspec.json.decode(report_path.read_bytes(), type=Report | str)
     if isinstance(report, str):

@@ -151,7 +151,7 @@ def replay(
         start |= {key: value for key, value in said.items() if value is not None}
         prepared = held.prepared(start, len(held.replays()) + 1)
         if model is not None:
-            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.quiet)
+            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.is_silent)
             prepared = replace(prepared, start={**start, "model": reference}, notes=notes)
         before, quoted = len(held.replays()), shlex.quote(str(home.out))
 

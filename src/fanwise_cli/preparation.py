@@ -23,7 +23,7 @@ from fanwise.records import Manifest
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli import bundles
 from fanwise_cli.home import HeldJob, JobHome
-from fanwise_cli.progress import waiting
+from fanwise_cli.preparing import preparing
 from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.mounts import Mounts
@@ -62,6 +62,11 @@ class HowToRun:
     environments: int | None = None
     as_json: bool = False
     quiet: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is said of a model that is prepared."""
+        return self.quiet or self.as_json
 
 
 class ManifestOptions(Protocol):
@@ -162,7 +167,7 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
                 stack,
                 mounts,
                 console,
-                quiet=options.how.quiet,
+                quiet=options.how.is_silent,
                 samples=options.samples,
                 accept=accepts(options, asked.manifest.runtime),
             )
@@ -198,7 +203,7 @@ def publish_model(
     accept: bool = False,
 ) -> tuple[str, Sequence[str]]:
     """Make a bundle of a model and publish it into this cloud; answers `name@version`, and what to say of it."""
-    with waiting(console, "preparing the model", quiet=quiet):
+    with preparing(console, quiet=quiet):
         bundle = bundles.prepare(model, cache_dir() / "bundles", samples, accept=accept)
     return bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"])), bundle.notes
 

@@ -24,7 +24,8 @@ from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.interruption import interruption
 from fanwise_cli.log_file import log_kept
 from fanwise_cli.preparation import unusable_paths_are_input
-from fanwise_cli.progress import counted, waiting
+from fanwise_cli.preparing import preparing
+from fanwise_cli.progress import counted
 from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole, print_document
 from fanwise_cli.up_lines import HOST, lines_to_copy
@@ -60,7 +61,7 @@ def up(options: UpOptions, *, console: JobConsole) -> int:
     """Run the endpoint until it is interrupted, which is how it ends: 0. Raises `InputError` before it begins."""
     with unusable_paths_are_input(), _folder(options.logs) as work_dir:
         stack = _stack(options)
-        models = [_prepared(model, console) for model in options.models]
+        models = [_prepared(model, console, quiet=options.as_json) for model in options.models]
         with log_kept(work_dir / "logs"):
             asyncio.run(_serve(options, stack, models, work_dir, console))
     return EXIT_OK
@@ -97,8 +98,8 @@ async def _serve(
         console.tell(f"Lost, since they had not ended: {counted(len(lost), 'job')} ({named})", "yellow")
 
 
-def _prepared(model: Path, console: JobConsole) -> PreparedBundle:
-    with waiting(console, f"preparing {model.name}", quiet=False):
+def _prepared(model: Path, console: JobConsole, *, quiet: bool) -> PreparedBundle:
+    with preparing(console, f"preparing {model.name}", quiet=quiet):
         bundle = bundles.prepare(model, cache_dir() / "bundles")
     for note in bundle.notes:
         console.tell(note, "dim")

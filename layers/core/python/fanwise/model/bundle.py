@@ -167,13 +167,15 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
 def reference_runtime(storage: Storage, ref: ModelRef, offered: Collection[str] = RUNTIMES) -> Runtime:
     """The runtime that a job's predictions are held against: TensorFlow, where bundle and stack have it.
 
-    LiteRT's answers then have a second opinion; else they are computed again on the job's own runtime.
+    LiteRT's answers then have a second opinion, unless a person has accepted that they differ; else they are
+    computed again on the job's own runtime.
     """
     if "tensorflow" not in offered:
         return ref.runtime
     where = f"{ref.uri}/{DIGEST_FILE}"
-    made_for = read_digest(storage.read(where), where).runtimes
-    return "tensorflow" if "tensorflow" in made_for else ref.runtime
+    digest = read_digest(storage.read(where), where)
+    is_accepted = digest.conversion is not None and digest.conversion.accepted is not None
+    return "tensorflow" if "tensorflow" in digest.runtimes and not is_accepted else ref.runtime
 
 
 def _accepting(conversion: Conversion | None) -> str:
