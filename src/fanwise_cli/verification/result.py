@@ -27,8 +27,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_finished` says whether the job has come to its end; one that has not is counted by its commits. `orphans`
     are files that nothing counts; they do no harm. `disagreements` are what the job says of itself and its lines
-    do not; `unchecked` is what could not be compared. `recomputed` is what predicting some items again came to,
-    where that was asked for; one that differs is among the disagreements.
+    do not; `unchecked` is what could not be compared, and `limits` what no comparison of a job's files can prove.
+    `root` is the root of the job as its files make it now (`fanwise.digests`). `recomputed` is what predicting some
+    items again came to, where that was asked for; one that differs is among the disagreements.
     """
 
     job_id: str
@@ -46,6 +47,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     orphans: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    root: str | None = None
     recomputed: Recomputed | None = None
     replays: tuple["Verification", ...] = ()
 

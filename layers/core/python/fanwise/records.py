@@ -4,7 +4,7 @@
 s3://RESULTS/jobs/JOB_ID/
   claim.json  job.json  work/0.jsonl …  [items.jsonl]
   commits/ENTRY.json  predictions/….jsonl  failures/….jsonl  map-run/…
-  parts.jsonl  summary.json  _SUCCESS  [replays/NUMBER-JOB_ID.json]
+  parts.jsonl  digests.txt  summary.json  _SUCCESS  [replays/NUMBER-JOB_ID.json]
 s3://RESULTS/executions/NAME.json      which job an execution has
 ```
 """

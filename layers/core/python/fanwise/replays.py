@@ -13,7 +13,7 @@ from fanwise.storage import Storage
 
 _FOLDER = "replays/"
 _NUMBER_DIGITS = 6
-_SAID = ("job_id", "status", "reason", "items", "failures")  # of a replay, in its parent's summary
+_SAID = ("job_id", "status", "reason", "items", "failures", "root")  # of a replay, in its parent's summary
 
 
 def register_replay(storage: Storage, parent_home: str, number: int, job_id: str) -> None:

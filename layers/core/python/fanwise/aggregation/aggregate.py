@@ -15,6 +15,7 @@ from fanwise.aggregation.recomputed import recomputed_of
 from fanwise.aggregation.stopping import reason_to_stop
 from fanwise.aggregation.summary import summary_of
 from fanwise.commits import read_job, read_work, walk, write_work
+from fanwise.digests import DIGESTS_KEY, digests_of, digests_text, root_of, sha256_of_bytes
 from fanwise.pricing import Meter
 from fanwise.reckoning.job_usage import Others
 from fanwise.recomputation import draw, write_drawn
@@ -93,6 +94,10 @@ def aggregate_results(
         others=Others(*_others(before, meter).values()),
         recomputed=recomputed_of(event),
     )
+    digests = digests_text(digests_of(storage, home, ledger.commits))
+    storage.write(home + DIGESTS_KEY, digests)
+    summary["digests"] = sha256_of_bytes(digests)
+    summary["root"] = root_of(summary)
     summary["replays"] = told_of_replays(storage, results_bucket, home)
     remove_orphans(storage, home, ledger.commits)
     write_summary(storage, home, summary)
