@@ -83,7 +83,8 @@ NESTED = [
     "[" * 3000 + "]" * 3000,
     '{"a":' * 3000,
 ]
-VALUES = [*NUMBERS, *CONSTANTS, *TEXTS, *URIS, *NESTED]
+LIKE_OURS = ['{"error":"x","stage":"read","attempts":1}', '{"index":1,"item":{}}', '{"failure":null}']
+VALUES = [*NUMBERS, *CONSTANTS, *TEXTS, *URIS, *NESTED, *LIKE_OURS]
 KEYS = [
     "id",
     "uri",
@@ -91,6 +92,7 @@ KEYS = [
     "index",
     "failure",
     "raw",
+    "item",
     "note",
     "x",
     "flag",

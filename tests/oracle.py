@@ -4,9 +4,11 @@ A second telling of docs/design.md (Rounds, Exactly once) in a hundred lines tha
 It covers the plans that `chaos` draws, over jobs of items that `FakeModel` takes; what runs is held against it.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from fake_model import item_error
@@ -57,6 +59,21 @@ class _Entry:
         ]
 
 
+def probed_items(entries: Sequence[_Entry]) -> list[int]:
+    """The items that are drawn over a plan: the first ones, and in seven further places up to eight in a row."""
+    most, borders = limits.PROBE_ITEMS, [len(entries) * part // 8 for part in range(9)]
+    drawn = list(range(min(most, entries[0].count)))
+    for begin, end in pairwise(borders[1:]):
+        entry, count = entries[begin], 0
+        for other in entries[begin : min(end, begin + most)]:
+            count += other.count
+            if count >= most:
+                break
+        offset = zlib.crc32(entry.name.encode()) % (count - min(count, most) + 1)
+        drawn += range(entry.first + offset, entry.first + offset + min(count, most))
+    return drawn
+
+
 class Oracle:
     """One job: `orders` are what its items ask of the model, `fates` what becomes of them, by index."""
 
@@ -72,12 +89,12 @@ class Oracle:
             _Entry(f"{number:06d}", first, min(batch_size, len(orders) - first), 1)
             for number, first in enumerate(range(0, len(orders), batch_size))
         ]
-        if len(entries) <= limits.PROBE_ENTRIES or not self._all_rejected(entries[0]):
+        if len(entries) <= limits.PROBE_ENTRIES or not self._all_rejected(entries):
             self._run(entries)
 
-    def _all_rejected(self, entry: _Entry) -> bool:
+    def _all_rejected(self, entries: Sequence[_Entry]) -> bool:
         """Whether the probe finds that the model rejects whatever it is given."""
-        orders = self._orders[: min(limits.PROBE_ITEMS, entry.count)]
+        orders = [self._orders[index] for index in probed_items(entries)]
         errors = [item_error(order) for order in orders]
         return "die" not in orders and all(e is not None and e.stage in ("predict", "result") for e in errors)
 

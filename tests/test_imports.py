@@ -17,15 +17,17 @@ ABOVE = {"reckoning": {"model"}}  # shared too, and what of the shared it may kn
 BOTTOM = {
     "commits",
     "digests",
-    "records",
-    "recomputation",
-    "redaction",
-    "replays",
-    "storage",
     "errors",
+    "file_kinds",
+    "json_text",
     "limits",
     "pricing",
+    "recomputation",
+    "records",
+    "redaction",
+    "replays",
     "settings",
+    "storage",
 }
 OF_HANDLERS = {"telemetry"}  # which stages know nothing of
 

@@ -9,8 +9,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,15 +31,19 @@ from fanwise.model.bundle import (
     read_digest,
     sha256_of,
 )
+from fanwise.model.calls import Calls
 from fanwise.model.contract import NAME
+from fanwise.model.layout import Layout
 from fanwise.model.profile import read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime
 from fanwise_cli.bundle_sources import BundleSource, find_source
+from fanwise_cli.prepare_process import run_apart
 
 VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
 # What a bundle is made into: one more with each change of that, or what was kept before would be taken for it.
-PREPARATION = 3  # 1 had no LiteRT, 2 seldom figures of TensorFlow beside it
+# 1 had no LiteRT, 2 seldom figures of TensorFlow beside it, 3 looked at no operations, and compared fewer items.
+PREPARATION = 4
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature
     runtimes: tuple[Runtime, ...]
     conversion: Conversion | None = None
+    layout: Layout | None = None
+    calls: Mapping[Runtime, Calls] = {}
     notes: list[str] = []
 
 
@@ -71,7 +75,7 @@ class _Made(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
-def prepare(model: Path, cache: Path, samples: Path | None = None) -> PreparedBundle:
+def prepare(model: Path, cache: Path, samples: Path | None = None, *, accept: bool = False) -> PreparedBundle:
     """Make a bundle of a model in any form that docs/contracts.md names, or find the one made before.
 
     With `samples`, an items file or folder, it is made anew, and its forms are compared on these items. Nothing is
@@ -83,11 +87,12 @@ def prepare(model: Path, cache: Path, samples: Path | None = None) -> PreparedBu
         _check_samples(samples, source)
     hashes = {name: sha256_of(path) for name, path in source.files.items()}
     words = f"{fanwise.__version__} {PREPARATION} {sorted(hashes.items())} {source.prepared}"
+    words += " accepted" if accept else ""
     record = cache / "sources" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     made = None if samples else _remembered(record, cache)
     if made is None:
         cache.mkdir(parents=True, exist_ok=True)
-        made = _taken(source, cache) if source.prepared else _made(source, cache, samples)
+        made = _taken(source, cache) if source.prepared else _made(source, cache, samples, accept=accept)
         if samples is None:
             _write_whole(record, msgspec.json.encode(made))
     if PROFILE_FILE in source.files:
@@ -186,13 +191,13 @@ def _check_samples(samples: Path, source: BundleSource) -> None:
         )
 
 
-def _made(source: BundleSource, cache: Path, samples: Path | None = None) -> _Made:
+def _made(source: BundleSource, cache: Path, samples: Path | None = None, *, accept: bool = False) -> _Made:
     """Make a bundle of a source: copy, export, freeze, convert, describe."""
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache) as temporary:
         folder = Path(temporary, "bundle")
         folder.mkdir()
         _copy(source.files, folder)
-        report = _run_prepare_bundle(source, folder, Path(temporary, "report.json"), samples)
+        report = _run_prepare_bundle(source, folder, Path(temporary, "report.json"), samples, accept=accept)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         files = {
             name: BundleFile(sha256_of(folder / name), (folder / name).stat().st_size)
@@ -200,12 +205,16 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None) -> _Ma
             if name != PROFILE_FILE
         }
         digest = Digest(
-            digest=digest_of({name: file.sha256 for name, file in files.items()}),
+            digest=digest_of(
+                {name: file.sha256 for name, file in files.items()}, report.calls, report.layout
+            ),
             files=files,
             runtimes=report.runtimes,
             signature=report.signature,
             prepared_by=f"fanwise {fanwise.__version__}",
             conversion=report.conversion,
+            layout=report.layout,
+            calls=report.calls,
         )
         text = msgspec.json.format(msgspec.json.encode(digest), indent=1)
         (folder / DIGEST_FILE).write_bytes(text)
@@ -216,22 +225,18 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None) -> _Ma
 
 
 def _run_prepare_bundle(
-    source: BundleSource, folder: Path, report_path: Path, samples: Path | None
+    source: BundleSource, folder: Path, report_path: Path, samples: Path | None, *, accept: bool
 ) -> Report:
-    # -P: a file of the current folder named like a library is not to be imported in its place.
-    command = [sys.executable, "-P", "-m", "fanwise_cli.prepare_bundle", str(folder), str(report_path)]
-    command += [str(samples)] if samples else []
+    words = [str(folder), str(report_path), "yes" if accept else "no"]
+    words += [str(samples)] if samples else []
     # The hash seed: sets that are walked through in the order of each run would make a digest of each run.
     settings = {"KERAS_BACKEND": "tensorflow", "PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(  # noqa: S603
-        command, env=os.environ | settings, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = run_apart(words, settings, source.given, folder, report_path)
     if not report_path.exists():
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         library = "LiteRT" if LITE_FILE in source.files else "TensorFlow"
         raise BundleError(
-            f"{source.given}: {library} died while the model was prepared (exit status {done.returncode}"
-            f"{': ' + said[-1][:300] if said else ''}); try the model in {library} by itself"
+            f"{source.given}: {library} died while the model was prepared (exit status {done.status}"
+            f"{': ' + done.last_line[:300] if done.last_line else ''}); try the model in {library} by itself"
         )
     report = msgspec.json.decode(report_path.read_bytes(), type=Report | str)
     if isinstance(report, str):

@@ -16,9 +16,11 @@ import msgspec
 from fanwise.errors import FanwiseError, InputError
 from fanwise_cli.run import HowToRun, RunOptions, run
 from fanwise_cli.terminal import JobConsole
+from fanwise_cli.verify import VerifyOptions, verify
 from fanwise_local.template import stack_root
 
 EXAMPLE = "examples/digits/train.py"
+RECOMPUTED = 20  # items that are predicted again alone, on TensorFlow
 _IN_WHEEL = Path(__file__).parent / EXAMPLE
 
 
@@ -61,7 +63,11 @@ def run_demo(folder: Path, *, as_json: bool, console: JobConsole) -> int:
     )
     words = ["fanwise", "run", str(options.items), "--model", str(options.model), "--out", str(out)]
     console.tell(f"$ {shlex.join(words)}", "dim")
-    return run(options, console=console, further=lambda: _further(out)).exit_code
+    exit_code = run(options, console=console, further=lambda: _further(out)).exit_code
+    if exit_code or as_json:
+        return exit_code
+    console.tell(f"$ {shlex.join(['fanwise', 'verify', str(out), '--recompute', str(RECOMPUTED)])}", "dim")
+    return verify(VerifyOptions(str(out), recompute=RECOMPUTED), console=console)
 
 
 def _further(out: Path) -> dict[str, str]:

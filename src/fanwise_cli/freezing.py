@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from fanwise.errors import ModelError
+from fanwise.model.arranging import arranged
 from fanwise.model.bundle import FROZEN, SAVED_MODEL
 from fanwise.model.runtime import ComputeError, Runtime
 from fanwise.model.tensorflow_runtime import TAG, TensorFlowRuntime
@@ -29,17 +30,22 @@ class _NotFrozen(Exception):
     """Why a model stays as it is."""
 
 
-def freeze(folder: Path, signature: str, reference: Reference | None) -> str | None:
+def freeze(
+    folder: Path, signature: str, reference: Reference | None, writes: str | None = None
+) -> str | None:
     """Write `frozen/` beside `saved_model/`; answers with a note where the model is better left alone.
 
-    `reference` is what the SavedModel answers, which the frozen one has to answer too.
+    `reference` is what the SavedModel answers, which the frozen one has to answer too; `writes` an operation that
+    writes a variable, which is then no constant.
     """
+    if writes is not None:
+        return _note(f"it writes a variable ({writes})")
     if reference is None:
         return _note(REJECTED)
     target = folder / FROZEN
     try:
         _write_frozen(folder / SAVED_MODEL, target, signature)
-        _check_same(reference, TensorFlowRuntime(target, signature, threads=1))
+        _check_same(reference, arranged(TensorFlowRuntime(target, signature, threads=1), reference.layout))
     except (_NotFrozen, ModelError) as error:
         shutil.rmtree(target, ignore_errors=True)
         return _note(str(error))
@@ -95,3 +101,10 @@ def _check_same(reference: Reference, frozen: Runtime) -> None:
     for name in signature.outputs:
         if reference.difference(name, answers) > TOLERANCE:
             raise _NotFrozen(f"frozen, its output {name!r} differs by more than {TOLERANCE}")
+    try:
+        if reference.differs_at_edges(frozen, signature.outputs):
+            raise _NotFrozen("frozen, it answers otherwise at extreme values or sizes")
+    except ComputeError as error:
+        raise _NotFrozen("frozen, it refuses extreme values or sizes") from error
+    if (says := reference.predicted_by(frozen)) is not None:
+        raise _NotFrozen(f"frozen, it predicts an item that the model refuses ({says})")

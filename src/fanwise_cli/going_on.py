@@ -4,6 +4,7 @@ All that they need lies in OUT: the plan, the model that was published into it, 
 read from. What runs is the deployed definition, started by the job's id (`fanwise.planning.start`).
 """
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from fanwise.errors import InputError, JobError
 from fanwise.planning.plan import pin_job
 from fanwise.records import home_of
 from fanwise.replays import read_summary, replays_of
+from fanwise_cli.advice import can_be_resumed, remedy_of_missing
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.home import JobHome, find_job
 from fanwise_cli.preparation import HowToRun, Prepared, publish_model, unusable_paths_are_input
 from fanwise_cli.run import RunResult, run_prepared, tell_summary
+from fanwise_cli.summary import next_steps
 from fanwise_cli.terminal import JobConsole, print_document
 from fanwise_local.mounts import Mounts
 from fanwise_local.template import Stack, read_stack, stack_root
@@ -104,8 +107,8 @@ def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: Job
             start["max_concurrency"] = max_concurrency
         if not held.is_planned(job_id):
             start = held.start_from_the_beginning()
-        prepared = held.prepared(start, number)
-        result = run_prepared(how, home, prepared, console, goes_on=f"fanwise resume {home.out}")
+        prepared, quoted = held.prepared(start, number), shlex.quote(str(home.out))
+        result = run_prepared(how, home, prepared, console, goes_on=lambda: f"fanwise resume {quoted}")
         if number:
             held.remember_replays()
         return result
@@ -135,7 +138,7 @@ def replay(
         if summary is None or summary["items"]["missing"]:
             raise JobError(
                 f"{home.out}: {last} has not been tried to its end, so its dead letters are not known yet;"
-                f" go on with it first: fanwise resume {home.out}"
+                f" {_first(summary, home)}"
             )
         if not summary["items"]["dead_lettered"]:
             if not how.quiet:
@@ -148,8 +151,21 @@ def replay(
         start |= {key: value for key, value in said.items() if value is not None}
         prepared = held.prepared(start, len(held.replays()) + 1)
         if model is not None:
-            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.quiet)
+            reference, notes = publish_model(model, held.stack, held.mounts, console, quiet=how.is_silent)
             prepared = replace(prepared, start={**start, "model": reference}, notes=notes)
-        result = run_prepared(how, home, prepared, console, goes_on=f"fanwise resume {home.out}")
+        before, quoted = len(held.replays()), shlex.quote(str(home.out))
+
+        def goes_on() -> str:
+            """Until its plan is whole the replay is none of the job's, and there is nothing to resume."""
+            return f"fanwise {'resume' if len(held.replays()) > before else 'replay'} {quoted}"
+
+        result = run_prepared(how, home, prepared, console, goes_on=goes_on)
         held.remember_replays()
         return result
+
+
+def _first(summary: dict[str, Any] | None, home: JobHome) -> str:
+    """What can be done about what is missing, before anything is replayed."""
+    if summary is None or can_be_resumed(remedy_of_missing(summary["reason"])):
+        return f"go on with it first: fanwise resume {shlex.quote(str(home.out))}"
+    return "; ".join(next_steps(summary, home.out, home.out).values())

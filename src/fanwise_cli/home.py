@@ -26,6 +26,10 @@ INNER, REPLAYS = ".fanwise", "replays"
 _HOME_FILE, _LOCK_FILE = "home.json", "lock"
 
 
+class NoJobHere(InputError):
+    """No folder of this machine holds the job that was named."""
+
+
 class HeldJob(msgspec.Struct, frozen=True):
     """home.json: the job that OUT holds. `base` is its id without `run`, which `--again` sets.
 
@@ -166,7 +170,7 @@ def find_job(job: str, below: Path) -> tuple[JobHome, HeldJob]:
         what = (
             "holds no job" if os.path.isdir(job) else "is no folder, and no job's id in a folder of this one"
         )
-        raise InputError(f"{job}: {what}; give the --out of fanwise run")
+        raise NoJobHere(f"{job}: {what}; give the --out of fanwise run")
     return found[0]
 
 

@@ -1,9 +1,9 @@
 """A bundle's runtime, measured on this machine: what it takes to start, and to predict an item.
 
 `prepare_bundle` has it done when a bundle is made: TensorFlow in its own process, which has imported it, and
-LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT [SAMPLES]`. It takes a second, and
-never stands in a bundle's way. Items are made up: `comparing`'s values, for images a JPEG of twice the model's
-height and width; where there are a person's own, rows are made out of those images.
+LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT CALLS LAYOUT [SAMPLES]`. It takes a
+second, and never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice the
+model's height and width; where there are a person's own, rows are made out of those images.
 """
 
 import io
@@ -24,6 +24,8 @@ import msgspec
 import fanwise
 from fanwise.errors import FanwiseError, ItemError
 from fanwise.limits import VCPU_MB
+from fanwise.model.calls import PLAIN, Calls
+from fanwise.model.layout import Layout
 from fanwise.model.profile import MeasuredOn, RuntimeProfile, told_by_batch
 from fanwise.records import Runtime, moment_text
 from fanwise_local import this_machine as here
@@ -50,10 +52,17 @@ def this_machine() -> MeasuredOn:
     )
 
 
-def measure_apart(folder: Path, runtime: Runtime, samples: Path | None = None) -> RuntimeProfile | None:
+def measure_apart(
+    folder: Path,
+    runtime: Runtime,
+    layout: Layout | None = None,
+    samples: Path | None = None,
+    calls: Calls = PLAIN,
+) -> RuntimeProfile | None:
     """`measure` in a process of its own, whose imports and memory are the runtime's; None where it failed."""
     out = folder.parent / f"measured-{runtime}.json"
     command = [sys.executable, "-P", "-m", "fanwise_cli.measuring", str(folder), runtime, str(out)]
+    command += [msgspec.json.encode(calls).decode(), msgspec.json.encode(layout).decode()]
     command += [str(samples)] if samples else []
     try:
         subprocess.run(  # noqa: S603
@@ -72,12 +81,15 @@ def measure(
     *,
     init_ms: float,
     peak_mb: int | None = None,
+    layout: Layout | None = None,
     samples: Path | None = None,
+    calls: Calls = PLAIN,
 ) -> RuntimeProfile:
     """Load a bundle on a runtime and time it. Raises `FanwiseError` where it does not compute.
 
     `init_ms` is what its import took, `peak_mb` what the process had needed when it had the model, where it
-    has done other things since. `samples` are images to be decoded, in place of made-up ones.
+    has done other things since. `layout` is what the trial found. `samples` are images to be decoded, in place
+    of synthetic ones.
     """
     from fanwise.model.binding import read_labels  # noqa: PLC0415 - imports numpy, which init counts
     from fanwise.model.contract import Contract, read_contract  # noqa: PLC0415
@@ -88,15 +100,15 @@ def measure(
     contract = read_contract(path.read_bytes(), "model.json") if path.exists() else Contract()
     labels = {name: read_labels((folder / name).read_bytes(), name) for name in contract.label_files()}
 
-    def loaded(vcpus: int) -> tuple[Any, Any, float]:
+    def loaded(vcpus: int) -> tuple[Any, float]:
         loading = time.monotonic()
-        computes = load(runtime, folder, contract.signature, memory_mb=vcpus * VCPU_MB)
-        model = Model(contract, labels, computes)
+        computes = load(runtime, folder, contract.signature, memory_mb=vcpus * VCPU_MB, calls=calls)
+        model = Model(contract, labels, computes, layout=layout)
         model.warm_up()
-        return model, computes, (time.monotonic() - loading) * 1000
+        return model, (time.monotonic() - loading) * 1000
 
-    model, computes, load_ms = loaded(1)
-    stack, decode_ms = _stack(model, computes, contract, labels)
+    model, load_ms = loaded(1)
+    stack, decode_ms = _stack(model)
     if samples is not None and model.is_fetched:
         from fanwise_cli.sample_items import making_ms  # noqa: PLC0415 - imports numpy
 
@@ -105,7 +117,7 @@ def measure(
     peak_mb = peak_mb or peak_memory_mb()
     if available_cores() > 1 and load_ms < MOST_LOAD_S * 1000:
         del model
-        model, _, _ = loaded(2)
+        model, _ = loaded(2)
         compute_ms[2] = _item_ms(model, stack)
     measured = RuntimeProfile(
         measured_on=this_machine(),
@@ -133,28 +145,24 @@ def _item_ms(model: Any, stack: Mapping[str, Any]) -> float:
     return item_ms(model.most_at_once) if together else alone_ms
 
 
-def _stack(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) -> tuple[Any, float]:
-    """A stack of one made-up row, and the milliseconds that a row takes to be made out of an item."""
-    from fanwise.model.binding import bind  # noqa: PLC0415 - imports numpy
-    from fanwise.model.contract import ImageInput, NumberInput  # noqa: PLC0415
-    from fanwise.model.signature import Signature  # noqa: PLC0415
-    from fanwise_cli.comparing import made_up  # noqa: PLC0415
+def _stack(model: Any) -> tuple[Any, float]:
+    """A stack of one synthetic row, and the milliseconds that a row takes to be made out of an item."""
+    from fanwise.model.contract import ImageInput, NumberInput  # noqa: PLC0415 - imports numpy
+    from fanwise.model.synthetic import TEXT  # noqa: PLC0415
 
-    signature = Signature(computes.inputs, computes.outputs)
-    bound = bind(contract, signature, labels)
-    tensors = made_up(signature.inputs, bound, 1)
+    tensors = {name: tensor[:1] for name, tensor in model.synthetic_inputs().items()}
     inputs: dict[str, msgspec.Raw] = {}
     jpegs: dict[str, bytes] = {}
-    for name, declared in bound.inputs.items():
-        value = tensors[name][0]
+    for name, declared in model.inputs.items():
+        value = tensors[name][0, ...]  # an array also where a row has no dimensions
         carried = declared.names(name)
         if isinstance(declared, ImageInput):
-            jpegs[f"s3://made-up/{name}"] = _jpeg(2 * declared.width, 2 * declared.height)
-            inputs[carried[0]] = _raw(f"s3://made-up/{name}")
+            jpegs[f"s3://synthetic/{name}"] = _jpeg(2 * declared.width, 2 * declared.height)
+            inputs[carried[0]] = _raw(f"s3://synthetic/{name}")
         elif isinstance(declared, NumberInput) and declared.columns is not None:
             inputs |= {column: _raw(one.item()) for column, one in zip(carried, value, strict=True)}
         elif value.dtype.kind == "O":
-            inputs[carried[0]] = _raw("a sample of text")
+            inputs[carried[0]] = _raw(TEXT)
         else:
             inputs[carried[0]] = _raw(value.tolist())
 
@@ -167,7 +175,7 @@ def _stack(model: Any, computes: Any, contract: Any, labels: Mapping[str, Any]) 
 
     try:
         return {name: one[None] for name, one in row().items()}, _time_ms(row)
-    except ItemError:  # of made-up items, and nothing that a model could not do without
+    except ItemError:  # of synthetic items, and nothing that a model could not do without
         return tensors, 0.0
 
 
@@ -207,8 +215,8 @@ def peak_memory_mb() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """FOLDER RUNTIME OUT [SAMPLES]; writes the figures, or nothing."""
-    folder, runtime, out, *samples = arguments
+    """FOLDER RUNTIME OUT CALLS LAYOUT [SAMPLES]; writes the figures, or nothing."""
+    folder, runtime, out, calls, layout, *samples = arguments
     began = time.monotonic()
     from fanwise.model.runtime import import_runtime  # noqa: PLC0415 - as the handler does it
     from fanwise.prediction import batch  # noqa: F401, PLC0415 - the handler's imports
@@ -221,7 +229,9 @@ def main(arguments: list[str]) -> int:
             Path(folder),
             msgspec.convert(runtime, Runtime),
             init_ms=init_ms,
+            layout=msgspec.json.decode(layout, type=Layout | None),
             samples=Path(samples[0]) if samples else None,
+            calls=msgspec.json.decode(calls, type=Calls),
         )
     except FanwiseError as error:
         sys.stderr.write(f"{error}\n")

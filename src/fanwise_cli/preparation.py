@@ -23,7 +23,7 @@ from fanwise.records import Manifest
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli import bundles
 from fanwise_cli.home import HeldJob, JobHome
-from fanwise_cli.progress import waiting
+from fanwise_cli.preparing import preparing
 from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.mounts import Mounts
@@ -63,6 +63,11 @@ class HowToRun:
     as_json: bool = False
     quiet: bool = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is said of a model that is prepared."""
+        return self.quiet or self.as_json
+
 
 class ManifestOptions(Protocol):
     """The options that stand over a manifest's words; None where nothing was said."""
@@ -77,6 +82,13 @@ class ManifestOptions(Protocol):
     def tolerate(self) -> float | None: ...
     @property
     def name(self) -> str | None: ...
+
+
+class AcceptsDifference(Protocol):
+    """The options that say whether what LiteRT answers otherwise is accepted."""
+
+    @property
+    def accept_difference(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class RunOptions:
     again: bool = False
     roots: Sequence[str] = ()
     faults: Path | None = None
+    accept_difference: bool = False
     how: HowToRun = HowToRun()
 
 
@@ -150,7 +163,13 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
             if items.is_file():
                 pin_items(mounts.storage(), uri)
             reference, notes = publish_model(
-                asked.model, stack, mounts, console, quiet=options.how.quiet, samples=options.samples
+                asked.model,
+                stack,
+                mounts,
+                console,
+                quiet=options.how.is_silent,
+                samples=options.samples,
+                accept=accepts(options, asked.manifest.runtime),
             )
             manifest = msgspec.structs.replace(asked.manifest, items=uri, model=reference)
             start = {"manifest": msgspec.to_builtins(manifest), "resume": True}
@@ -181,10 +200,11 @@ def publish_model(
     *,
     quiet: bool,
     samples: Path | None = None,
+    accept: bool = False,
 ) -> tuple[str, Sequence[str]]:
     """Make a bundle of a model and publish it into this cloud; answers `name@version`, and what to say of it."""
-    with waiting(console, "preparing the model", quiet=quiet):
-        bundle = bundles.prepare(model, cache_dir() / "bundles", samples)
+    with preparing(console, quiet=quiet):
+        bundle = bundles.prepare(model, cache_dir() / "bundles", samples, accept=accept)
     return bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"])), bundle.notes
 
 
@@ -258,6 +278,16 @@ def words_over(options: ManifestOptions) -> dict[str, Any]:
     for key, value in over.items():
         read_manifest({"items": "items", "model": "model", key: value}, _FLAGS[key], BESIDE)
     return over
+
+
+def accepts(options: "AcceptsDifference", runtime: str) -> bool:
+    """Whether what LiteRT answers otherwise is accepted. Raises `InputError` where LiteRT was not asked for."""
+    if options.accept_difference and runtime != "litert":
+        raise InputError(
+            f"--accept-difference: the runtime is {runtime}, which never answers otherwise; it goes with"
+            f" --runtime litert"
+        )
+    return options.accept_difference
 
 
 def items_beside(manifest: Path, items: str) -> Path:

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -20,11 +19,11 @@ from fanwise.commits import read_job
 from fanwise.errors import FanwiseError
 from fanwise.limits import decode_threads
 from fanwise.model import bundle
+from fanwise.model.runtime import can_be_imported
 from fanwise.recomputation import Drawn, Recomputed, draw
-from fanwise.records import Commit, Job, Runtime
+from fanwise.records import Commit, Job
 from fanwise.storage import FolderBackend, Storage
 
-_LIBRARIES: Mapping[Runtime, str] = {"tensorflow": "tensorflow", "litert": "ai_edge_litert"}
 _MOST_TIME_S = 24 * 3600.0  # nobody waits for it longer
 # What a ledger that was altered comes to: its lines are not where it says.
 _DAMAGED = (FileNotFoundError, PermissionError, IndexError, KeyError, msgspec.DecodeError, UnicodeDecodeError)
@@ -96,7 +95,7 @@ def _recomputed(storage: Storage, job: Job, home: str, drawn: Sequence[Drawn]) -
     from fanwise.prediction.pipeline import Pipeline  # noqa: PLC0415 - as above
     from fanwise.prediction.recompute import recompute  # noqa: PLC0415 - as above
 
-    offered = [runtime for runtime, library in _LIBRARIES.items() if find_spec(library) is not None]
+    offered = [runtime for runtime in bundle.RUNTIMES if can_be_imported(runtime)]
     memory_mb, give_up = settings.function_memory_mb(), time.monotonic() + _MOST_TIME_S
     try:
         runtime = bundle.reference_runtime(storage, job.model, offered)

@@ -7,6 +7,7 @@ there already by the same way.
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ import msgspec
 
 from fanwise.errors import message_of_cause
 from fanwise.records import ExecutionRecord, execution_key
+from fanwise_cli.advice import can_be_resumed, remedy_of_missing
+from fanwise_cli.examples import examples_of, lines_of_file
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
 from fanwise_cli.interruption import interruption
 from fanwise_cli.log_file import log_kept
 from fanwise_cli.preparation import HowToRun, Prepared, RunOptions, prepare
 from fanwise_cli.progress import JobProgress, Ledger, counted
-from fanwise_cli.summary import print_summary
+from fanwise_cli.summary import print_summary, say_why_failed
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_local.cloud import LocalCloud
 from fanwise_local.states.executions import Execution
@@ -54,7 +57,7 @@ def run(options: RunOptions, *, console: JobConsole, further: Further = dict) ->
             return tell_summary(options.how, summary, options.out, further=further)
         home.hold(held, prepared.jobs_folder)
         same = "The same command, without --again," if options.again else "The same command"
-        return run_prepared(options.how, home, prepared, console, goes_on=same, further=further)
+        return run_prepared(options.how, home, prepared, console, goes_on=lambda: same, further=further)
 
 
 def run_prepared(
@@ -63,10 +66,10 @@ def run_prepared(
     prepared: Prepared,
     console: JobConsole,
     *,
-    goes_on: str,
+    goes_on: Callable[[], str],
     further: Further = dict,
 ) -> RunResult:
-    """Run what is prepared, to its end or until it is interrupted; `goes_on` is what then takes it up."""
+    """Run what is prepared, to its end or until it is interrupted; `goes_on` says what then takes it up."""
     if not how.quiet:
         for note in prepared.notes:
             console.tell(note, "dim")
@@ -82,7 +85,7 @@ def run_prepared(
         pass
     if not how.quiet:
         done = f"{progress.done:,} of {counted(progress.total, 'item')}" if progress.total else "nothing yet"
-        console.tell(f"Interrupted. Done: {done}. {goes_on} goes on from there.", "yellow", wrap=True)
+        console.tell(f"Interrupted. Done: {done}. {goes_on()} goes on from there.", "yellow", wrap=True)
     return RunResult(EXIT_INTERRUPTED)
 
 
@@ -117,12 +120,26 @@ def _finish(
     """Bring the results home, or say in one line why there are none."""
     folder = _job_folder(prepared, execution)
     if folder is None or _execution_of(folder / "summary.json") != execution.arn:
-        console.tell(f"fanwise: the job could not be run: {_why(execution)}", "red")
-        if not how.quiet:
-            console.tell(f"Logs: {home.work_dir / 'logs'}", "dim")
-        return RunResult(EXIT_FAILED)
+        return _tell_not_run(how, home, folder, execution, console)
     summary = home.collect(folder, prepared.results)
     return tell_summary(how, summary, prepared.results, further=further, home=home.out)
+
+
+def _tell_not_run(
+    how: HowToRun, home: JobHome, folder: Path | None, execution: Execution, console: JobConsole
+) -> RunResult:
+    """Say why there is no summary, and offer `resume` where there is a plan and the reason allows it."""
+    why = _why(execution)
+    if how.as_json:
+        job_id = None if folder is None else folder.name
+        print_document({"job_id": job_id, "execution": execution.arn, "status": "FAILED", "reason": why})
+    console.tell(f"fanwise: the job could not be run: {why}", "red")
+    if not how.quiet:
+        console.tell(f"Logs: {home.work_dir / 'logs'}", "dim")
+        is_planned = folder is not None and (folder / "job.json").exists()
+        if is_planned and can_be_resumed(remedy_of_missing(why)):
+            console.tell(f"fanwise resume {shlex.quote(str(home.out))} goes on with it", "dim")
+    return RunResult(EXIT_FAILED)
 
 
 def _job_folder(prepared: Prepared, execution: Execution) -> Path | None:
@@ -161,4 +178,6 @@ def tell_summary(
         print_document(summary)
     elif not how.quiet:
         print_summary(for_results(), summary, results, extra=further(), home=home)
+    if how.as_json or how.quiet:
+        say_why_failed(summary, examples_of(lines_of_file(results / "failures.jsonl"), summary))
     return RunResult(EXIT_OF_STATUS[summary["status"]], summary)

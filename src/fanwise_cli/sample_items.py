@@ -6,13 +6,12 @@ prepares the bundle, which has the model.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from statistics import median
 
 import msgspec
-import numpy as np
 
 from fanwise.errors import BundleError, InputError, ItemError
 from fanwise.items.columns import check_columns
@@ -21,11 +20,10 @@ from fanwise.items.lines import Record, split_records
 from fanwise.items.parsing import parse_record
 from fanwise.limits import MAX_ENTRY_BYTES
 from fanwise.model.model import Model, Row
-from fanwise.model.runtime import Tensors
 from fanwise.planning.source import pin_items
 from fanwise.records import ItemsSource, Kind
 from fanwise.storage import FolderBackend, Storage
-from fanwise_cli.comparing import Samples
+from fanwise_cli.comparing import Samples, mini_batches
 
 MINI_BATCHES = 8  # of items, at most: more tell little more, and each is computed in every form of the model
 
@@ -51,7 +49,7 @@ def sample_items(given: Path, model: Model) -> tuple[Samples, list[str]]:
         raise BundleError(_named(error, folder)) from error
     if not rows:
         raise BundleError(f"no item of {given} can be a sample: {wrong[0] if wrong else 'it has none'}")
-    samples = Samples(len(rows), list(_batches(rows, model.mini_batch)), given=True)
+    samples = Samples(len(rows), list(mini_batches(rows, model)), given=len(rows))
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return samples, [f"Left out of {given}: {wrong[0]}{more}."] if wrong else []
 
@@ -108,18 +106,6 @@ def _records_of_folder(storage: Storage) -> Iterator[Record]:
     for path, _ in files_of_folder(storage, _BASE):
         text = msgspec.json.encode({"id": path, "uri": _BASE + path})
         yield Record(0, len(text), 1, text)
-
-
-def _batches(rows: Sequence[Row], size: int) -> Iterator[Tensors]:
-    """Mini-batches of rows of the same shapes, the last ones filled up with their first row."""
-    alike: dict[tuple[tuple[int, ...], ...], list[Row]] = {}
-    for row in rows:
-        alike.setdefault(tuple(array.shape for array in row.values()), []).append(row)
-    for group in alike.values():
-        for begin in range(0, len(group), size):
-            batch = group[begin : begin + size]
-            batch += batch[:1] * (size - len(batch))
-            yield {name: np.stack([row[name] for row in batch]) for name in batch[0]}
 
 
 def _named(error: Exception, folder: Path) -> str:

@@ -7,8 +7,10 @@ from fanwise.errors import InputError
 
 CACHE_DIR = "FANWISE_CACHE_DIR"
 DEBUG = "FANWISE_DEBUG"
+PREPARE_TIMEOUT_S = "FANWISE_PREPARE_TIMEOUT_S"
 STACK = "FANWISE_STACK"
 DEFAULT_STACK = "fanwise"
+_PREPARE_TIMEOUT_S = 30 * 60  # a model of 2 GB takes three minutes
 
 
 def cache_dir() -> Path:
@@ -23,6 +25,18 @@ def cache_dir() -> Path:
         raise InputError(
             f"there is no home folder to keep prepared models in; set {CACHE_DIR} to a folder"
         ) from error
+
+
+def prepare_timeout_s() -> float:
+    """How long a model may take to be prepared: FANWISE_PREPARE_TIMEOUT_S. Raises `InputError`."""
+    text = os.environ.get(PREPARE_TIMEOUT_S) or str(_PREPARE_TIMEOUT_S)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"{PREPARE_TIMEOUT_S} is {text[:40]!r}; seconds, more than 0")
+    return seconds
 
 
 def debug() -> bool:

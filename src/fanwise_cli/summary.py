@@ -1,18 +1,32 @@
 """The short summary that a person reads when a job has ended."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
+from fanwise_cli.advice import Commands, advise, lines_of
+from fanwise_cli.examples import MAX_ERRORS, Example, examples_of, first_of, lines_of_file, print_examples
+from fanwise_cli.home import REPLAYS
 from fanwise_cli.progress import a_second, counted
-from fanwise_cli.terminal import JobConsole
-
-MAX_ERRORS = 5  # kinds of dead letters that are listed
+from fanwise_cli.terminal import JobConsole, say
 
 # The lines that a person copies from.
-_TO_COPY = ("results", "failures", "summary", "to go on", "to retry", "job", "execution", "console", "next")
+_TO_COPY = (
+    "results",
+    "failures",
+    "summary",
+    "to go on",
+    "to retry",
+    "to mend",
+    "or",
+    "job",
+    "execution",
+    "console",
+    "next",
+)
 _MARK = {
     "SUCCEEDED": ("✔", "bold green"),
     "PARTIALLY_FAILED": ("!", "bold yellow"),
@@ -32,16 +46,31 @@ def print_summary(
 
     `home` is `out` unless it is said; `extra` are further lines, label → text.
     """
-    lines = {**extra, **told_lines(summary), **_where(summary, out, shlex.quote(str(home or out)))}
-    print_verdict(console, summary, lines)
+    lines = {**extra, **told_lines(summary), **_where(summary, out), **next_steps(summary, out, home or out)}
+    print_verdict(console, summary, lines, examples_of(lines_of_file(out / "failures.jsonl"), summary))
 
 
-def print_verdict(console: JobConsole, summary: dict[str, Any], lines: dict[str, str]) -> None:
-    """Print the verdict, and lines of label → text."""
+def print_verdict(
+    console: JobConsole,
+    summary: dict[str, Any],
+    lines: dict[str, str],
+    examples: Mapping[str, list[Example]] | None = None,
+) -> None:
+    """Print the verdict, examples of its dead letters, and lines of label → text."""
     console.tell(headline(summary), wrap=True)
     if summary["reason"]:
         console.tell("  " + " ".join(summary["reason"].split()), "red", wrap=True)
+    print_examples(console, examples or {}, summary["failures"])
     print_lines(console, lines)
+
+
+def say_why_failed(summary: Mapping[str, Any], examples: Mapping[str, list[Example]]) -> None:
+    """On stderr, why a job FAILED, where nobody is shown its summary; nothing of one that did not."""
+    if summary["status"] != "FAILED":
+        return
+    say(f"the job FAILED: {' '.join((summary['reason'] or 'no reason was reported').split())}")
+    if (example := first_of(examples)) is not None:
+        say(example)
 
 
 def print_lines(console: JobConsole, lines: dict[str, str]) -> None:
@@ -106,19 +135,29 @@ def told_lines(summary: dict[str, Any]) -> dict[str, str]:
     return lines
 
 
-def _where(summary: dict[str, Any], out: Path, home: str) -> dict[str, str]:
-    """Where the results are, and what to do about what is not."""
-    items = summary["items"]
+def _where(summary: Mapping[str, Any], out: Path) -> dict[str, str]:
+    """Where the results are."""
     lines = {"results": str(out / "predictions.jsonl")}
-    if items["dead_lettered"]:
+    if summary["items"]["dead_lettered"]:
         lines["failures"] = f"{out / 'failures.jsonl'}, itself an items file"
     lines["summary"] = str(out / "summary.json")
-    if items["missing"]:
-        missing = counted(items["missing"], "missing item")
-        lines["to go on"] = f"fanwise resume {home} tries the {missing} again"
-    elif items["dead_lettered"]:
-        lines["to retry"] = f"fanwise replay {home} tries the dead letters again"
     return lines
+
+
+def next_steps(summary: Mapping[str, Any], out: Path, home: Path) -> dict[str, str]:
+    """What can be done about what a job of this machine left, whose results are in `out` and home is `home`."""
+    replays = len(summary.get("replays") or ())
+    failures = (home / REPLAYS / str(replays) if replays else out) / "failures.jsonl"
+    job = shlex.quote(str(home))
+    again = "--model MODEL --out ANOTHER"
+    commands = Commands(
+        resume=f"fanwise resume {job}",
+        replay=f"fanwise replay {job}",
+        failures=str(failures),
+        run=f"fanwise run ITEMS {again}",
+        run_mended=f"fanwise run {shlex.quote(str(failures))} {again}",
+    )
+    return lines_of(advise(summary), commands)
 
 
 def _errors(failures: dict[str, int]) -> str:

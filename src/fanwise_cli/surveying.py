@@ -26,6 +26,7 @@ from fanwise.storage import FolderBackend, Storage
 from fanwise_cli import bundles
 from fanwise_cli.counting import Counted, count, plain_count
 from fanwise_cli.preparation import unusable_paths_are_input, words_over
+from fanwise_cli.preparing import preparing
 from fanwise_cli.progress import waiting
 from fanwise_cli.settings import cache_dir
 from fanwise_cli.stack.submit import Asked, SubmitOptions, ask, model_of
@@ -137,7 +138,7 @@ def _model_here(
     path: Path, manifest: Manifest, opened: ExitStack, console: JobConsole, *, quiet: bool
 ) -> tuple[ModelRef, RuntimeProfile | None]:
     """A model of this machine, prepared, and looked up where a published one would be."""
-    with waiting(console, "preparing the model", quiet=quiet):
+    with preparing(console, quiet=quiet):
         prepared = bundles.prepare(path, cache_dir() / "bundles")
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="fanwise-")))
     reference = bundles.publish(prepared, folder)

@@ -10,11 +10,10 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.request import getproxies, proxy_bypass
 
 from fanwise.errors import InputError
 from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX
@@ -25,16 +24,18 @@ from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.interruption import interruption
 from fanwise_cli.log_file import log_kept
 from fanwise_cli.preparation import unusable_paths_are_input
-from fanwise_cli.progress import counted, waiting
-from fanwise_cli.settings import cache_dir
+from fanwise_cli.preparing import preparing
+from fanwise_cli.progress import counted
+from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole, print_document
+from fanwise_cli.up_lines import HOST, lines_to_copy
 from fanwise_cli.up_progress import JobsProgress
+from fanwise_cli.up_secret import Secret, secret_kept, secret_path
 from fanwise_local.template import Stack, TemplateError, read_stack, stack_root
 
 if TYPE_CHECKING:
     from fanwise_local.doors.endpoint import Endpoint
 
-HOST = "127.0.0.1"
 _STACK = re.compile(
     r"[a-z][a-z0-9-]{0,31}"
 )  # as bucketnamingrules have it, of the longest name in the template
@@ -52,6 +53,7 @@ class UpOptions:
     models: Sequence[Path] = ()
     environments: int | None = None
     logs: Path | None = None
+    insecure: bool = False
     as_json: bool = False
 
 
@@ -59,7 +61,7 @@ def up(options: UpOptions, *, console: JobConsole) -> int:
     """Run the endpoint until it is interrupted, which is how it ends: 0. Raises `InputError` before it begins."""
     with unusable_paths_are_input(), _folder(options.logs) as work_dir:
         stack = _stack(options)
-        models = [_prepared(model, console) for model in options.models]
+        models = [_prepared(model, console, quiet=options.as_json) for model in options.models]
         with log_kept(work_dir / "logs"):
             asyncio.run(_serve(options, stack, models, work_dir, console))
     return EXIT_OK
@@ -69,19 +71,26 @@ async def _serve(
     options: UpOptions, stack: Stack, models: Sequence[PreparedBundle], work_dir: Path, console: JobConsole
 ) -> None:
     from fanwise_local.doors.endpoint import Endpoint  # noqa: PLC0415 - slow to import
+    from fanwise_local.doors.signatures import KeyPair  # noqa: PLC0415 - goes with it
 
     results = f"s3://{stack.buckets['ResultsBucket']}/"
     jobs = JobsProgress(console, results)
     with interruption() as interrupted, _naming_the_port(options.port):
         async with Endpoint(
-            stack, work_dir=work_dir, port=options.port, environments=options.environments, observer=jobs
+            stack,
+            work_dir=work_dir,
+            port=options.port,
+            environments=options.environments,
+            observer=jobs,
+            keys=None if options.insecure else KeyPair.fresh(),
         ) as endpoint:
             storage = endpoint.services.storage()
             jobs.storage = storage
             names = [await asyncio.to_thread(_publish, model, storage, stack) for model in models]
-            _tell_beginning(endpoint, stack, names, options, console)
-            with jobs:
-                await interrupted.wait()
+            with _secret_kept(endpoint, options, console):
+                _tell_beginning(endpoint, stack, names, options, console)
+                with jobs:
+                    await interrupted.wait()
             lost = jobs.stop()
     console.tell("Ended; what it kept is gone.", "dim")
     if lost:
@@ -89,8 +98,8 @@ async def _serve(
         console.tell(f"Lost, since they had not ended: {counted(len(lost), 'job')} ({named})", "yellow")
 
 
-def _prepared(model: Path, console: JobConsole) -> PreparedBundle:
-    with waiting(console, f"preparing {model.name}", quiet=False):
+def _prepared(model: Path, console: JobConsole, *, quiet: bool) -> PreparedBundle:
+    with preparing(console, f"preparing {model.name}", quiet=quiet):
         bundle = bundles.prepare(model, cache_dir() / "bundles")
     for note in bundle.notes:
         console.tell(note, "dim")
@@ -115,7 +124,23 @@ def _tell_beginning(
     endpoint: "Endpoint", stack: Stack, models: Sequence[str], options: UpOptions, console: JobConsole
 ) -> None:
     environment = endpoint.environment()
-    url, model = environment["AWS_ENDPOINT_URL"], (*models, "MODEL@VERSION")[0]
+    url = environment["AWS_ENDPOINT_URL"]
+    console.tell(f"The stack {stack.name} is up at {url}", "bold")
+    console.tell(
+        "It serves the AWS CLI and SDKs; what it keeps lives as long as it runs. Ctrl-C ends it.", wrap=True
+    )
+    if options.insecure:
+        console.tell(
+            "--insecure: no signature is checked, so every program and user of this machine may use it.",
+            "yellow",
+        )
+    if models:
+        console.tell(f"Published: {', '.join(models)}")
+    for one in lines_to_copy(environment, stack, list(zip(options.models, models, strict=True))):
+        if one.comment:
+            console.tell(f"# {one.comment}", "dim")
+        if one.line:
+            console.tell(one.line)
     if options.as_json:
         print_document(
             {
@@ -126,33 +151,31 @@ def _tell_beginning(
                 "environment": environment,
             }
         )
-    inputs, results = stack.buckets["InputBucket"], stack.buckets["ResultsBucket"]
-    start = f'{{"manifest": {{"items": "s3://{inputs}/items.jsonl", "model": "{model}"}}}}'
-    console.tell(f"The stack {stack.name} is up at {url}", "bold")
-    console.tell(
-        "It serves the AWS CLI and SDKs; what it keeps lives as long as it runs. Ctrl-C ends it.", wrap=True
+
+
+@contextmanager
+def _secret_kept(endpoint: "Endpoint", options: UpOptions, console: JobConsole) -> Iterator[None]:
+    """Have our own commands find the secret, in any shell; where that cannot be, the line to copy still has it."""
+    if options.insecure:
+        secret_path(endpoint.port).unlink(missing_ok=True)  # of one that was killed
+        yield
+        return
+    keys = endpoint.keys
+    secret = Secret(
+        access_key_id=keys.access_key_id,
+        secret_access_key=keys.secret_access_key,
+        region=endpoint.environment()["AWS_DEFAULT_REGION"],
     )
-    if models:
-        console.tell(f"Published: {', '.join(models)}")
-    for comment, line in (
-        ("", "export " + " ".join(f"{name}={value}" for name, value in environment.items())),
-        *_past_the_proxy(),
-        ("# an upload starts a job", f"aws s3 cp items.jsonl s3://{inputs}/inbox/{model}/items.jsonl"),
-        (
-            "# so does an execution",
-            f"aws stepfunctions start-execution --state-machine-arn {stack.state_machine_arn} --input '{start}'",
-        ),
-        ("# what came of them", f"aws s3 sync s3://{results}/jobs/ results/"),
-    ):
-        if comment:
-            console.tell(comment, "dim")
-        console.tell(line)
-
-
-def _past_the_proxy() -> Sequence[tuple[str, str]]:
-    if "http" not in getproxies() or proxy_bypass(HOST):
-        return ()
-    return [("# not by way of the proxy", f'export NO_PROXY="$NO_PROXY,{HOST}"')]
+    with ExitStack() as kept:
+        try:
+            kept.enter_context(secret_kept(endpoint.port, secret))
+        except OSError as error:
+            console.tell(
+                f"The secret cannot be kept for commands of other shells ({error}): copy the export line there, or"
+                f" set {CACHE_DIR} to a folder that can be written to.",
+                "yellow",
+            )
+        yield
 
 
 @contextmanager

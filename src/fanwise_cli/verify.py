@@ -52,7 +52,8 @@ def verify(options: VerifyOptions, *, console: JobConsole) -> int:
     mounted = held.folders | told | {_OUT: str(home.out)}
     storage = _storage(mounted)
     recompute = recompute_apart(storage, mounted, options.recompute) if options.recompute else None
-    with waiting(console, "reading every line", quiet=False):
+    again = f", and predicting {counted(options.recompute, 'item')} again" if options.recompute else ""
+    with waiting(console, f"reading every line{again}", quiet=False):
         found = verify_job(
             storage, home_of(results, held.job_id), f"s3://{_OUT}/", root=root, recompute=recompute
         )
@@ -126,6 +127,11 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
     yield "lost", f"{found.lost:,}{_named(found.lost_items)}{_why_lost(found)}"
     yield "duplicated", f"{found.duplicated:,}{_named(found.duplicated_items)}"
     yield "unexpected", f"{found.unexpected:,}"
+    if (again := found.recomputed) is not None:
+        yield (
+            "recomputed",
+            f"{again.agreed:,} of {counted(again.items, 'item')} agree, each alone on {again.runtime}",
+        )
     if found.orphans:
         yield "orphans", f"{len(found.orphans):,}  which nothing counts: {_listed(found.orphans)}"
     for line in found.unexpected_lines[:MAX_SHOWN]:
@@ -134,14 +140,6 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
         yield "disagrees", line
     if len(found.disagreements) > MAX_SHOWN:
         yield "", f"and {len(found.disagreements) - MAX_SHOWN:,} more"
-    if found.recomputed is not None:
-        again = found.recomputed
-        yield (
-            "recomputed",
-            f"{again.agreed:,} of {again.items:,} agree, each predicted alone on {again.runtime}",
-        )
-        for differ in again.differ[:MAX_SHOWN]:
-            yield "differs", f"item {differ.index}: {differ.file}, line {differ.line} {differ.why}"
     for line in (*found.unchecked, *found.limits):
         yield "not checked", line
     if found.root is not None:

@@ -75,6 +75,8 @@ def test_it_trains_once_and_tells_accuracy_throughput_and_where_the_results_are(
     label, percent, *_ = accuracy.split()
     assert (label, float(percent) > 97) == ("accuracy", True)
     assert f"  results    {out / 'predictions.jsonl'}" in rest
+    assert f"$ fanwise verify {out} --recompute 20" in said.err.splitlines()
+    assert "  recomputed     20 of 20 items agree, each alone on tensorflow" in rest
     before = (out / "predictions.jsonl").read_bytes()
     lines = before.splitlines()
     assert f"{100 * demo.accuracy(lines):.2f}" == percent

@@ -125,7 +125,8 @@ def test_replay_tries_the_dead_letters_until_none_is_left(
     words = run_words([item(x, order) for x, order in enumerate(orders)], bundle)
     first = fanwise(*words)
     assert first.code == 3
-    assert "fanwise replay out tries the dead letters again" in first.stdout
+    assert "fanwise replay out tries 2 of the 3 dead letters again" in first.stdout
+    assert "1 of the 3 dead letters will fail again as they are: mend the items in" in first.stdout
     machine.model = MendedModel("NotFound")
     machine.calls.clear()
     second = fanwise("replay", "out", "--batch-size", "2")
@@ -139,7 +140,9 @@ def test_replay_tries_the_dead_letters_until_none_is_left(
         {
             "job_id": summary("out/replays/1")["job_id"],
             "status": "PARTIALLY_FAILED",
+            "reason": None,
             "items": {"total": 3, "predicted": 2, "dead_lettered": 1, "missing": 0, "duplicated": 0},
+            "failures": {"UndecodableImage": 1},
         }
     ]
     assert summary("out/replays/1")["parent"] == told["job_id"]
@@ -167,7 +170,8 @@ def test_a_replay_that_was_interrupted_is_resumed(
     interrupt_at(machine, call)
     stopped = fanwise("replay", "out")
     assert stopped.code == 130
-    assert "fanwise resume out goes on from there" in stopped.stderr
+    command = "resume" if call > 1 else "replay"  # without a plan there is nothing to resume
+    assert f"fanwise {command} out goes on from there" in stopped.stderr
     if call > 1:
         refused = fanwise("replay", "out")
         assert refused.code == 2

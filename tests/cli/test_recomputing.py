@@ -63,11 +63,11 @@ def test_what_cannot_be_predicted_again_is_no_proof_and_objects_that_are_gone_ar
 
     found = verify_job(cloud.storage, home, recompute=fail)
     assert not found.is_proved
-    assert found.unchecked == ("the predictions: they could not be made again: no runtime here",)
+    assert found.unchecked == ("items cannot be predicted again: no runtime here",)
     some = Recomputed(items=1, agreed=1, unread=1, runtime="litert")
     found = verify_job(cloud.storage, home, recompute=lambda *_: some)
-    assert found.is_proved
-    assert any(line.startswith("1 of the predictions that were drawn") for line in found.limits)
+    assert not found.is_proved
+    assert found.unchecked == ("1 of the items that were to be predicted again: they cannot be read",)
 
 
 def _verified(out: Path, *words: str) -> tuple[int, dict[str, Any]]:
@@ -110,5 +110,5 @@ def test_of_a_real_model_a_wrong_value_that_agrees_everywhere_is_found(
     assert (document["recomputed"]["items"], document["recomputed"]["agreed"]) == (20, 19)
     assert (differs["index"], differs["file"], differs["line"]) == (9, f"predictions/{part.name}", 3)
     said = run_process("verify", out, "--recompute", "100").stdout
-    assert "19 of 20 agree, each predicted alone on tensorflow" in said
-    assert f"item 9: predictions/{part.name}, line 3 has 'risk'" in " ".join(said.split())
+    assert "19 of 20 items agree, each alone on tensorflow" in said
+    assert f"predictions/{part.name}, line 3 has 'risk'" in " ".join(said.split())

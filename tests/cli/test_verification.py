@@ -58,6 +58,7 @@ def _line(i: int, order: str, *, with_id: bool) -> bytes:
     if order == "bad line":
         return [b"{no JSON \xc3\xa4", b"\xff\xfe", b"{" * 100, b"[1]", b"x" * (RAW_KEPT_BYTES + 9)][i % 5]
     item: dict[str, Any] = {"inputs": {"x": i, "order": order}, "note": ["ünï", {"n": 1.10}], "raw": "mine"}
+    item |= {"index": 500 - i, "failure": "engine broke", "item": {"sku": [i]}}
     if order.startswith("bad"):
         item["inputs"]["order"] = ""
         item |= {"uri": "s3://"} if order == "bad uri" else {"id": [i]}
@@ -91,6 +92,33 @@ def check_proved(found: Verification, summary: dict[str, Any]) -> None:
     )
     assert (found.duplicated, found.unexpected, found.recovered, found.replays) == (0, 0, 0, ())
     assert found.is_proved == (not items["missing"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "predicted", "line"),
+    [
+        (b'1,"fine"\n2,"never closed\n3,third row\n4,fourth row\n', 1, 3),
+        (b'1,fine\n2,"6 inch\n3,third row\n4,"7 inch"\n5,fifth\n', 2, 3),
+        (b'1,"he said \\"hi\\" to me"\n3,"a ""b"" c"\n', 1, 2),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 100])
+def test_a_job_whose_quotes_are_wrong_is_never_succeeded_and_says_where(
+    rows: bytes, predicted: int, line: int, batch_size: int
+) -> None:
+    cloud = JobCloud([], FakeModel(4))
+    home = run_job(cloud, cloud.put_items("items.csv", b"x,note\n" + rows), batch_size=batch_size)
+    summary = json.loads(cloud.storage.read(home + "summary.json"))
+    check_proved(verify_job(cloud.storage, home), summary)
+    assert (summary["status"], summary["failures"]) == ("PARTIALLY_FAILED", {"BadRow": 1})
+    assert summary["items"]["predicted"] == predicted
+    letters = [
+        json.loads(cloud.storage.read(f"s3://{RESULTS}/{info.key}"))
+        for info in cloud.storage.list(home + "failures/")
+    ]
+    (letter,) = letters
+    assert letter["failure"]["message"].startswith(f"line {line} opens a quote that ")
+    assert letter["raw"] in rows.decode()
 
 
 @given(

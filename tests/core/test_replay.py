@@ -14,12 +14,17 @@ from jobs import INPUT, JobCloud, JobResults, Stop
 MENDED = ("NotFound", "PredictionFailed", "die")  # orders that a later model obeys no more
 
 
+OWN = {"failure": "engine broke", "item": {"sku": [1]}, "raw": "r"}  # keys that a dead letter has too
+
+
 def put_items(cloud: JobCloud, orders: list[str], with_id: bool = True) -> str:
     lines = [
         "no JSON"
         if order == "bad line"
         else json.dumps(
-            ({"id": f"n{i}"} if with_id else {}) | {"inputs": {"x": i, "order": order}, "note": f"ü{i}"}
+            ({"id": f"n{i}"} if with_id else {})
+            | {"inputs": {"x": i, "order": order}, "note": f"ü{i}", "index": 500 - i}
+            | OWN
         )
         for i, order in enumerate(orders)
     ]
@@ -77,7 +82,7 @@ def test_replays_predict_what_was_mended_and_nothing_else(
                 x = origins[index]
                 assert row["prediction"] == {"y": 2.0 * x + 1}
                 assert row["id"] == (f"n{x}" if with_id else x)
-                assert row["item"] == {"note": f"ü{x}"}
+                assert row["item"] == {"note": f"ü{x}", "index": 500 - x} | OWN
             left = {origins[index]: row for index, row in results.failures.items()}
             assert replayed.status in ("SUCCEEDED", "FAILED")
         assert recovered | left.keys() == parent.failures.keys()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from aws_cli import aws_environment
+from fanwise_local.doors.signatures import KeyPair
 from local.doors.endpoints import Opened, opened, stub_stack
 
 
@@ -13,7 +14,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """An endpoint of the stack `fanwise`."""
     root = tmp_path_factory.mktemp("up")
     (root / "stack").mkdir()
-    with opened(stub_stack(root / "stack"), root / "work") as up:
+    with opened(stub_stack(root / "stack"), root / "work", keys=KeyPair.fresh()) as up:
         yield up
 
 

@@ -112,6 +112,7 @@ JOBS = (
     _job("ProbeThrottled", f"{_PLANNED} ProbeModel*7 {_ROUND} {_TOLD} JobSucceeded", AGGREGATE),
     _job("ProbeForbidden", f"{_PLANNED} ProbeModel {_ROUND} {_TOLD} JobSucceeded", AGGREGATE),
     _job("ProbeFoundTheModelBroken", f"{_PLANNED} ProbeModel AggregateResults {_TOLD} JobFailed", AGGREGATE),
+    _job("ProbeFoundAnInputMissing", f"{_PLANNED} ProbeModel AggregateResults {_TOLD} JobFailed", AGGREGATE),
     *(
         _job(name, f"{_PLANNED} ProbeModel LoadModel {_ROUND} {_TOLD} JobSucceeded", AGGREGATE)
         for name in (

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from fanwise.errors import StackError, StackUnreachable
+from fanwise_cli.up_secret import LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.region} ({self.endpoint})" if self.endpoint else self.region
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether it is an address of this machine."""
+        return urlsplit(self.endpoint or "").hostname in LOOPBACK
 
     @property
     def credentials(self) -> str:
@@ -58,9 +65,11 @@ def _expired(refusal: _Refusal) -> str:
 
 
 def _unknown(refusal: _Refusal) -> str:
+    of_up = "; a fanwise up has another secret at each start: copy the export line that it printed"
     return (
         f"AWS in {refusal.place} does not accept {refusal.place.credentials} ({refusal.code});"
         f" `aws sts get-caller-identity` shows whose they are; {_OTHERS}"
+        f"{of_up if refusal.place.is_on_this_machine else ''}"
     )
 
 

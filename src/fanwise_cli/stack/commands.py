@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fanwise.errors import InputError
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import (
+    AcceptDifference,
     BatchSize,
     MaxConcurrency,
     ModelSamples,
@@ -21,6 +23,7 @@ from fanwise_cli.stack.options import (
     Endpoint,
     Items,
     Job,
+    JobAnywhere,
     Json,
     Profile,
     Quiet,
@@ -32,6 +35,7 @@ from fanwise_cli.stack.options import (
 from fanwise_cli.terminal import JobConsole, for_people, for_results, print_document
 
 if TYPE_CHECKING:
+    from fanwise_cli.local_jobs import LocalJob
     from fanwise_cli.stack.connection import DeployedStack
     from fanwise_cli.stack.jobs import StackJob
     from fanwise_cli.stack.submit import Submitted
@@ -55,6 +59,7 @@ def push(
         str | None, typer.Option("--version", help="Written once; else made of the digest.")
     ] = None,
     samples: ModelSamples = None,
+    accept_difference: AcceptDifference = False,
     stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
@@ -67,7 +72,7 @@ def push(
     def work() -> int:
         from fanwise_cli.stack.push import PushOptions, described, prepare, publish  # noqa: PLC0415 - see above
 
-        options, console = PushOptions(model, name, version, quiet, samples), for_people()
+        options, console = PushOptions(model, name, version, quiet, samples, accept_difference), for_people()
         prepared = prepare(options, console)  # first: what is wrong with a model is said without AWS
         with connected(stack, region, profile, endpoint_url) as at:
             published = publish(prepared, options, at, console)
@@ -91,6 +96,7 @@ def submit(
     batch_size: BatchSize = None,
     max_concurrency: MaxConcurrency = None,
     runtime: RuntimeName = None,
+    accept_difference: AcceptDifference = False,
     tolerate: Tolerate = None,
     name: RunName = None,
     again: Annotated[bool, typer.Option("--again", help="Run it anew, though the job is there.")] = False,
@@ -114,6 +120,7 @@ def submit(
             batch_size=batch_size,
             max_concurrency=max_concurrency,
             runtime=runtime,
+            accept_difference=accept_difference,
             tolerate=tolerate,
             name=name,
             again=again,
@@ -134,7 +141,8 @@ def status(
     job: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOB]", help="A job's id, or an execution's ARN or name; else the recent ones."
+            metavar="[JOB]",
+            help="A run's --out folder, a job's id, or an execution's ARN or name; else the recent ones.",
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Executions of the table.")] = 20,
@@ -144,9 +152,17 @@ def status(
     endpoint_url: Endpoint = None,
     as_json: Json = False,
 ) -> Work:
-    """Show the recent jobs of the stack, or where one of them stands."""
+    """Show the recent jobs of the stack, or where one job stands, of the stack or of this machine."""
 
     def work() -> int:
+        if job is not None and (here := _here(job, stack, region, profile, endpoint_url)) is not None:
+            from fanwise_cli.local_status import local_status, print_local_status  # noqa: PLC0415 - see above
+
+            if as_json:
+                print_document(local_status(here))
+            else:
+                print_local_status(for_results(), here)
+            return EXIT_OK
         from fanwise_cli.stack import status as shown  # noqa: PLC0415 - see above
         from fanwise_cli.stack.jobs import find_job  # noqa: PLC0415 - see above
 
@@ -209,8 +225,11 @@ def stop(
 
 
 def results(
-    job: Job,
-    out: Annotated[Path, typer.Option("--out", help="The folder that they are written to.")],
+    job: JobAnywhere,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The folder that they are written to; a job of this machine has its own."),
+    ] = None,
     stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
@@ -221,6 +240,12 @@ def results(
     """Fetch predictions.jsonl, failures.jsonl and summary.json of a job that has ended."""
 
     def work() -> int:
+        if (here := _here(job, stack, region, profile, endpoint_url)) is not None:
+            from fanwise_cli.local_results import local_results  # noqa: PLC0415 - see above
+
+            return local_results(here, out, as_json=as_json, quiet=quiet)
+        if out is None:
+            raise InputError(f"{job}: no folder here holds this job; of a stack's give --out DIR")
         from fanwise_cli.stack.results import bring_results  # noqa: PLC0415 - see above
 
         with connected(stack, region, profile, endpoint_url) as at:
@@ -230,7 +255,7 @@ def results(
 
 
 def failures(
-    job: Job,
+    job: JobAnywhere,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Dead letters that are shown.")] = 20,
     stack: Stack = None,
     region: Region = None,
@@ -243,12 +268,24 @@ def failures(
     """Show the dead letters of a job: by error, then one by one."""
 
     def work() -> int:
-        from fanwise_cli.stack.results import show_failures  # noqa: PLC0415 - see above
+        if (here := _here(job, stack, region, profile, endpoint_url)) is not None:
+            from fanwise_cli.dead_letters import show_failures  # noqa: PLC0415 - see above
+
+            show_failures(here.name, here.storage, here.job_home, limit=limit, as_json=as_json)
+            return EXIT_OK
+        from fanwise_cli.stack.results import failures_on_stack  # noqa: PLC0415 - see above
 
         with connected(stack, region, profile, endpoint_url) as at:
-            return show_failures(job, at, limit=limit, as_json=as_json)
+            return failures_on_stack(job, at, limit=limit, as_json=as_json)
 
     return work
+
+
+def _here(job: str, *stack_options: str | None) -> "LocalJob | None":
+    """The job of this machine that is meant; None where it is one of a stack."""
+    from fanwise_cli.local_jobs import local_job  # noqa: PLC0415 - see above
+
+    return local_job(job, *stack_options)
 
 
 def follow(job: "StackJob", at: "DeployedStack", console: JobConsole, *, as_json: bool, quiet: bool) -> int:

@@ -22,6 +22,7 @@ from fanwise.records import Runtime
 from fanwise.storage import Location, Storage
 from fanwise_cli.settings import stack_name
 from fanwise_cli.stack.aws_errors import Place, aws_errors_told, in_other_region
+from fanwise_cli.up_secret import LOOPBACK, secret_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Store
@@ -32,7 +33,6 @@ _FUNCTIONS: Mapping[Runtime, str] = {
     "tensorflow": "PredictBatchTensorFlowFunctionName",
 }
 _LOCAL_REGION = "us-east-1"  # of what runs on this machine, where nobody says another
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # A person's line may be slow and a laptop sleeps: wait longer than a Lambda would, and try more often (obstore's
 # own default: ten times in three minutes).
@@ -259,16 +259,24 @@ def _endpoint(options: StackOptions) -> str | None:
 
 
 def _is_on_this_machine(options: StackOptions) -> bool:
-    return urlsplit(_endpoint(options) or "").hostname in _LOOPBACK
+    return urlsplit(_endpoint(options) or "").hostname in LOOPBACK
 
 
 def _session(options: StackOptions) -> Any:
-    """A session; of what runs on this machine, any credentials and Region will do.
+    """A session, with the secret of a `fanwise up` that runs on this machine, unless a profile is named.
 
-    AWS_REGION counts as it does for the AWS CLI's second version; boto3 knows AWS_DEFAULT_REGION alone.
+    Of what else runs here any credentials and Region will do. AWS_REGION counts as it does for the AWS CLI's
+    second version; boto3 knows AWS_DEFAULT_REGION alone.
     """
     import boto3  # noqa: PLC0415 - takes 0.3 s
 
+    secret = secret_of(_endpoint(options)) if options.profile is None else None
+    if secret is not None:
+        return boto3.Session(
+            aws_access_key_id=secret.access_key_id,
+            aws_secret_access_key=secret.secret_access_key,
+            region_name=options.region or secret.region,
+        )
     region = options.region or os.environ.get("AWS_REGION") or None
     session = boto3.Session(profile_name=options.profile, region_name=region)
     if not _is_on_this_machine(options):
@@ -278,7 +286,7 @@ def _session(options: StackOptions) -> Any:
     if session.get_credentials() is None:
         session = boto3.Session(
             aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - nobody looks at it
+            aws_secret_access_key="local",  # noqa: S106 - of whoever does not look at it
             region_name=session.region_name,
         )
     return session

@@ -9,12 +9,13 @@ from fanwise.errors import InputError, JobError
 from fanwise.records import home_of
 from fanwise.replays import replays_of
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
-from fanwise_cli.progress import waiting
+from fanwise_cli.progress import Ledger, waiting
 from fanwise_cli.recomputing import recompute_here
 from fanwise_cli.stack.connection import DeployedStack
 from fanwise_cli.stack.executions import describe
 from fanwise_cli.stack.jobs import StackJob, find_job, find_planned, start, summary_of
 from fanwise_cli.stack.submit import reference_of
+from fanwise_cli.stack.watch import on_stack_lines
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 from fanwise_cli.verification import verify_job
 from fanwise_cli.verify import document, print_verification, split_roots
@@ -35,7 +36,9 @@ def stop(given: str, stack: DeployedStack, console: JobConsole, *, as_json: bool
         console.tell(f"{job.name} has ended already ({ending.status}); there is nothing to stop", "dim")
     elif not quiet:
         again = stack.options.again_on_stack(stack.name)
-        goes_on = f" fanwise resume {job.job_id}{again} goes on with it." if job.job_id else ""
+        ledger = Ledger(stack.storage, f"s3://{stack.results_bucket}/")
+        is_planned = job.job_id is not None and ledger.has_plan(job.job_id)
+        goes_on = f" fanwise resume {job.job_id}{again} goes on with it." if is_planned else ""
         console.tell(f"Stopped {job.name}. What it has finished stays.{goes_on}", "yellow", wrap=True)
     return EXIT_OK
 
@@ -73,8 +76,8 @@ def replay(
     if summary is None:
         raise JobError(f"{last}: has not ended; fanwise watch {last}{stack.options.again()} waits for it")
     if summary["items"]["missing"]:
-        again = stack.options.again_on_stack(stack.name)
-        raise JobError(f"{last}: has items that were not tried; fanwise resume {last}{again} first")
+        first = "; ".join(on_stack_lines(summary, stack).values())
+        raise JobError(f"{last}: has items that were not tried to the end, so nothing is replayed; {first}")
     if not summary["items"]["dead_lettered"]:
         raise JobError(f"{last}: no dead letters are left; there is nothing to replay")
     words: dict[str, Any] = {"replay": parent, "batch_size": batch_size}

@@ -36,6 +36,13 @@ Items = Annotated[
 Job = Annotated[
     str, typer.Argument(metavar="JOB", help="A job's id, or the ARN or name of an execution of the stack.")
 ]
+JobAnywhere = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB",
+        help="The --out folder of a run here, a job's id, or the ARN or name of an execution of the stack.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no words.")]
 

@@ -14,7 +14,7 @@ from fanwise.model.bundle import DIGEST_FILE, MODEL_PREFIX, PROFILE_FILE, Digest
 from fanwise_cli import bundles
 from fanwise_cli.bundles import PreparedBundle
 from fanwise_cli.preparation import unusable_paths_are_input
-from fanwise_cli.progress import waiting
+from fanwise_cli.preparing import preparing
 from fanwise_cli.settings import cache_dir
 from fanwise_cli.stack.connection import DeployedStack
 from fanwise_cli.stack.transfers import Upload, upload
@@ -32,6 +32,7 @@ class PushOptions:
     version: str | None = None
     quiet: bool = False
     samples: Path | None = None
+    accept_difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ def push(options: PushOptions, stack: DeployedStack, console: JobConsole) -> Pub
 
 def prepare(options: PushOptions, console: JobConsole) -> PreparedBundle:
     """Make a bundle of the model, and say what was chosen for it. Raises `BundleError`."""
-    with waiting(console, "preparing the model", quiet=options.quiet), unusable_paths_are_input():
-        prepared = bundles.prepare(options.model, cache_dir() / "bundles", options.samples)
+    with preparing(console, quiet=options.quiet), unusable_paths_are_input():
+        prepared = bundles.prepare(
+            options.model, cache_dir() / "bundles", options.samples, accept=options.accept_difference
+        )
     bundles.reference_of(prepared, options.name, options.version)
     if not options.quiet:
         for note in prepared.notes:

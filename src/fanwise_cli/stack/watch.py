@@ -5,16 +5,20 @@ items that is follows from the items that the rounds before have decided.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fanwise.errors import StackUnreachable
+from fanwise.records import home_of
+from fanwise_cli.advice import Commands, advise, can_be_resumed, last_of, lines_of, remedy_of_missing
+from fanwise_cli.collecting import read_parts
+from fanwise_cli.examples import Example, examples_of, lines_of_parts
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS, EXIT_OK
-from fanwise_cli.progress import JobProgress, Ledger, counted
+from fanwise_cli.progress import JobProgress, Ledger
 from fanwise_cli.stack.connection import DeployedStack, at_work
 from fanwise_cli.stack.executions import Ending, describe, map_counts, moment
 from fanwise_cli.stack.jobs import StackJob, job_of, summary_of
-from fanwise_cli.summary import print_verdict, told_lines
+from fanwise_cli.summary import print_verdict, say_why_failed, told_lines
 from fanwise_cli.terminal import JobConsole, for_results, print_document
 
 EVERY_S = 3.0
@@ -159,7 +163,8 @@ def _tell_ending(
     why = ending.why or f"the execution is {ending.status}"
     console.tell(f"fanwise: the job could not be run: {why}", "red")
     ledger = Ledger(stack.storage, f"s3://{stack.results_bucket}/")
-    if job.job_id is not None and ledger.has_plan(job.job_id):
+    can_help = can_be_resumed(remedy_of_missing(why))
+    if job.job_id is not None and can_help and ledger.has_plan(job.job_id):
         console.tell(
             f"fanwise resume {job.job_id}{stack.options.again_on_stack(stack.name)} goes on with it", "dim"
         )
@@ -168,11 +173,23 @@ def _tell_ending(
 
 def tell_summary(summary: dict[str, Any], stack: DeployedStack, *, as_json: bool, quiet: bool) -> int:
     """Print a summary as it was asked for; answers with the exit code that is its status'."""
+    examples = examples_on_stack(summary, stack)
     if as_json:
         print_document(summary)
     elif not quiet:
-        print_verdict(for_results(), summary, {**told_lines(summary), **next_lines(summary, stack)})
+        lines = {**told_lines(summary), **next_lines(summary, stack)}
+        print_verdict(for_results(), summary, lines, examples)
+    if as_json or quiet:
+        say_why_failed(summary, examples)
     return EXIT_OF_STATUS[summary["status"]]
+
+
+def examples_on_stack(summary: Mapping[str, Any], stack: DeployedStack) -> dict[str, list[Example]]:
+    """Some dead letters of each error of a job of the stack."""
+    if not summary["items"]["dead_lettered"]:
+        return {}
+    home = home_of(stack.results_bucket, summary["job_id"])
+    return examples_of(lines_of_parts(stack.storage, home, read_parts(stack.storage, home)), summary)
 
 
 def next_lines(summary: dict[str, Any], stack: DeployedStack) -> dict[str, str]:
@@ -186,12 +203,14 @@ def next_lines(summary: dict[str, Any], stack: DeployedStack) -> dict[str, str]:
 
 
 def on_stack_lines(summary: dict[str, Any], stack: DeployedStack) -> dict[str, str]:
-    """How a job that left something is gone on with, on its stack."""
-    job_id, items = summary["job_id"], summary["items"]
-    again = stack.options.again_on_stack(stack.name)
-    if items["missing"]:
-        missing = counted(items["missing"], "missing item")
-        return {"to go on": f"fanwise resume {job_id}{again} tries the {missing} again"}
-    if items["dead_lettered"]:
-        return {"to retry": f"fanwise replay {job_id}{again} tries the dead letters again"}
-    return {}
+    """What can be done about what a job left, on its stack."""
+    job_id = summary["job_id"]
+    again, on_stack = stack.options.again(), stack.options.again_on_stack(stack.name)
+    commands = Commands(
+        resume=f"fanwise resume {last_of(summary)['job_id']}{on_stack}",
+        replay=f"fanwise replay {job_id}{on_stack}",
+        failures=f"what fanwise failures {last_of(summary)['job_id']}{again} --json prints",
+        run=f"fanwise submit{again} ITEMS --model MODEL",
+        run_mended=f"fanwise submit{again} ITEMS --model MODEL",
+    )
+    return lines_of(advise(summary), commands)

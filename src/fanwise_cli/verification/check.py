@@ -308,13 +308,19 @@ class _Check:
     def predict_again(self, recompute: Recompute) -> None:
         """Have some of the items predicted again, alone; the root says which."""
         try:
-            self.recomputed = recompute(self.job, self.home, self.says.commits, self.root or self.job.job_id)
+            found = recompute(self.job, self.home, self.says.commits, self.root or self.job.job_id)
         except FanwiseError as error:
-            self.unchecked.append(f"the predictions: they could not be made again: {error}")
+            self.unchecked.append(f"items cannot be predicted again: {error}")
             return
-        if self.recomputed.unread:
-            self.limits.append(
-                f"{self.recomputed.unread} of the predictions that were drawn, whose objects cannot be read now"
+        self.recomputed = found
+        self.disagreements += [f"{one.file}, line {one.line} {one.why}" for one in found.differ]
+        if more := found.items - found.agreed - len(found.differ):
+            self.disagreements.append(
+                f"{more} more of the items come out otherwise when they are predicted again"
+            )
+        if found.unread:
+            self.unchecked.append(
+                f"{found.unread} of the items that were to be predicted again: they cannot be read"
             )
 
     def _note_limits(self, root: str | None) -> None:

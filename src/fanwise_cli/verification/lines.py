@@ -11,6 +11,7 @@ import msgspec
 
 from fanwise.errors import ItemError
 from fanwise.items.lines import Record
+from fanwise.items.own_keys import restore
 from fanwise.items.parsing import Fields, item_of
 from fanwise.limits import RAW_KEPT_BYTES
 from fanwise.records import Failure, ItemsSource, Kind
@@ -89,6 +90,7 @@ def wrong_with_dead_letter(
         return _other_raw(letter, record)
     found = dict(letter.fields)
     own_id, uri, inputs = (found.pop(key, None) for key in ("id", "uri", "inputs"))
+    restore(found)
     return (
         _other_id(own_id, letter.index, fields)
         or _other_values("carried keys", found, fields.carried)

@@ -1,14 +1,17 @@
 """The AWS JSON 1.0 protocol, as a service on loopback answers it (smithy.io, aws-json-1_0-protocol).
 
 `POST /` with `X-Amz-Target: PREFIX.Operation` and a JSON object of members; the answer is one, too. A refusal has
-status 400 and names its shape in `__type`. Nobody's credentials are looked at, so who may call is decided by the
-way in: loopback, by a name of loopback, and no web page.
+status 400 and names its shape in `__type`. Who may call is decided by the way in (loopback, by a name of loopback,
+and no web page), and where an endpoint has a secret, by that (`signed_requests`).
 """
 
 import ipaddress
 import logging
+import os
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import IO
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import ClientPayloadError, web
@@ -105,12 +108,16 @@ class JsonRequests:
         self._prefix = prefix
         self._operations = operations
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answers one request, whatever it is; to be mounted wherever requests for `/` arrive."""
+    async def handle(self, request: web.BaseRequest, body: IO[bytes] | None = None) -> web.StreamResponse:
+        """Answers one request, whatever it is; to be mounted wherever requests for `/` arrive.
+
+        `body` is its body, where that was read already.
+        """
         try:
             check_caller(request)
             operation = self._operation(request)
-            return _response(200, await operation(Members(await _members(request))))
+            text = await _read(request) if body is None else _whole(body)
+            return _response(200, await operation(Members(_members(text))))
         except AccessDeniedException as refusal:
             return _refused(403, refusal)
         except CallRefused as refusal:
@@ -147,6 +154,30 @@ def check_caller(request: web.BaseRequest) -> None:
     hosts = request.headers.getall("Host", [])
     if len(hosts) != 1 or not is_loopback(hosts[0]):
         raise AccessDeniedException("the Host header names another machine; call this one by 127.0.0.1")
+    if any(_host_of(referer) != hosts[0] for referer in request.headers.getall("Referer", [])):
+        raise AccessDeniedException("the Referer header names a web page; this is for the AWS CLI and SDKs")
+    if _is_a_form(request):
+        raise AccessDeniedException(
+            "forms are refused, as a web page may send them; upload by PutObject, or by a signed link"
+        )
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).netloc
+    except ValueError:
+        return ""
+
+
+def _is_a_form(request: web.BaseRequest) -> bool:
+    """Whether a page's form could have sent it: by POST, in three encodings, and with no header of its own."""
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return True
+    is_bare = "Authorization" not in request.headers and "X-Amz-Target" not in request.headers
+    return (
+        request.method == "POST" and is_bare and kind in ("application/x-www-form-urlencoded", "text/plain")
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -166,18 +197,30 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-async def _members(request: web.BaseRequest) -> dict[str, JSON]:
+async def _read(request: web.BaseRequest) -> bytes:
     parts: list[bytes] = []
     size_bytes = 0
     async for part in request.content.iter_any():
         size_bytes += len(part)
-        if size_bytes > MAX_REQUEST_BYTES:
-            raise ValidationException(
-                f"the request has over {MAX_REQUEST_BYTES} bytes, the most that are read"
-            )
+        _check_size(size_bytes)
         parts.append(part)
+    return b"".join(parts)
+
+
+def _whole(body: IO[bytes]) -> bytes:
+    _check_size(body.seek(0, os.SEEK_END))
+    body.seek(0)
+    return body.read()
+
+
+def _check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_REQUEST_BYTES:
+        raise ValidationException(f"the request has over {MAX_REQUEST_BYTES} bytes, the most that are read")
+
+
+def _members(text: bytes) -> dict[str, JSON]:
     try:
-        members = msgspec.json.decode(b"".join(parts) or b"{}")
+        members = msgspec.json.decode(text or b"{}")
     except (msgspec.DecodeError, RecursionError) as error:
         raise SerializationException(f"the request is not JSON: {error}") from error
     if not isinstance(members, dict):

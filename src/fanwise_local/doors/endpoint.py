@@ -1,42 +1,49 @@
 """The local cloud behind one loopback endpoint, which `AWS_ENDPOINT_URL` names: for the AWS CLI and SDKs.
 
 A request goes where it was signed for: Step Functions and Lambda are this machine's own (`step_functions`,
-`lambda_functions`), what keeps data is moto's (`in_memory`); nothing else is served. Credentials are not looked
-at, so the guard of `aws_json` stands before all of it.
+`lambda_functions`), what keeps data is moto's (`in_memory`); nothing else is served. Before all of it stand the
+guard of `aws_json`, against web pages, and the gate of `signed_requests`, which asks for the endpoint's secret.
 """
 
 import asyncio
 import logging
 import re
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
-from xml.sax.saxutils import escape
 
 from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError, TransferEncodingError
 
 from fanwise_local.clock import Clock
 from fanwise_local.cloud import LocalCloud
-from fanwise_local.doors.aws_json import CONTENT_TYPE, AccessDeniedException, check_caller
+from fanwise_local.doors.aws_json import AccessDeniedException, check_caller
+from fanwise_local.doors.claims import SignatureRefused
 from fanwise_local.doors.in_memory import SERVICES, EndpointBuckets, InMemoryServices
 from fanwise_local.doors.lambda_functions import PATH as LAMBDA_PATH
 from fanwise_local.doors.lambda_functions import LambdaDoor
 from fanwise_local.doors.object_events import Created
+from fanwise_local.doors.refusals import Malformed, protocol_of, refused
+from fanwise_local.doors.signatures import KeyPair
+from fanwise_local.doors.signed_requests import Gate
 from fanwise_local.doors.step_functions import CLOSING_S, TARGET_PREFIX, StepFunctionsDoor
 from fanwise_local.doors.wsgi import received
 from fanwise_local.events import s3_event
 from fanwise_local.schedules import Schedules
 from fanwise_local.states.observer import Observer
-from fanwise_local.states.payloads import encode, timestamp
+from fanwise_local.states.payloads import timestamp
 from fanwise_local.template import Stack
 from fanwise_local.template_resources import REGION
 
 HOST = "127.0.0.1"
-# Anything does; these are told to the functions, and to people.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+ANY_KEYS = KeyPair("local", "local")  # for the SDKs, which sign, where nobody asks for a signature
 MAX_LINE_BYTES = 64 * 1024  # of a request's target and of a header: presigned URLs are long
+MAX_OBJECT_BYTES = 5 * 1024**3
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+IDLE_S = 30.0  # a connection may be open without a whole request's headers
 
 _SIGNED_FOR = re.compile(
     r"Credential=[^/\s]+/\d{8}/[^/]+/([^/\s]+)/aws4_request"
@@ -59,7 +66,13 @@ class Endpoint:
         port: int = 0,
         environments: int | None = None,
         observer: Observer | None = None,
+        keys: KeyPair | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
+        """Requests are to be signed with `keys`; without, nothing is asked for."""
+        self.keys = keys or ANY_KEYS
+        self._gate = Gate(keys)
+        self._idle_s = idle_s
         self._stack = stack
         self._work_dir = work_dir
         self._port = port
@@ -84,7 +97,7 @@ class Endpoint:
                 LocalCloud(
                     self._stack,
                     work_dir=self._work_dir,
-                    mounts=EndpointBuckets(self.services, self.address, CREDENTIALS),
+                    mounts=EndpointBuckets(self.services, self.address, self._credentials()),
                     environments=self._environments,
                     observer=self._observer,
                     outbox=self.services,
@@ -109,16 +122,32 @@ class Endpoint:
     ) -> None:
         await self._open.aclose()
 
+    @property
+    def port(self) -> int:
+        """Of 127.0.0.1."""
+        return int(self.address.rpartition(":")[2])
+
     def environment(self) -> dict[str, str]:
         """What points the AWS CLI and SDKs here."""
-        return {"AWS_ENDPOINT_URL": f"http://{self.address}", **CREDENTIALS, "AWS_DEFAULT_REGION": REGION}
+        return {
+            "AWS_ENDPOINT_URL": f"http://{self.address}",
+            **self._credentials(),
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def _credentials(self) -> dict[str, str]:
+        return {
+            "AWS_ACCESS_KEY_ID": self.keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.keys.secret_access_key,
+        }
 
     async def _bind(self) -> asyncio.Server:
         """Take the port; nothing is answered yet."""
         self._connections = web.Server(
             self._handle,
             access_log=None,
-            logger=_log,
+            logger=_http_log(),
+            keepalive_timeout=self._idle_s,
             auto_decompress=False,  # an object comes back as it was sent
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
@@ -139,33 +168,34 @@ class Endpoint:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         service = _service_of(request)
         try:
-            check_caller(request)
-            if service == "states":
-                return await self._states.handle(request)
-            async with received(request) as body:
-                return await self._answer(service, request, body)
-        except AccessDeniedException as refusal:
-            return _refused(request, 403, "AccessDenied", str(refusal))
-        except (ConnectionError, ClientPayloadError) as error:
-            _log.debug("a client went away: %r", error)
-            return _refused(request, 400, "IncompleteBody", "the request broke off")
-        except NotImplementedError as error:
-            return _refused(request, 501, "NotImplemented", f"not served on this machine: {error}")
+            return await self._admitted(request, service)
         except Exception as error:
-            _log.exception("a request failed")
-            return _refused(request, 500, "InternalError", type(error).__name__)
+            return _refusal(error, protocol_of(request, service))
 
-    async def _answer(self, service: str, request: web.BaseRequest, body: IO[bytes]) -> web.Response:
+    async def _admitted(self, request: web.BaseRequest, service: str) -> web.StreamResponse:
+        """Raises `SignatureRefused`, `AccessDeniedException`, `Malformed` and what happens on the way."""
+        check_caller(request)
+        claim = self._gate.admit(request, service)
+        async with received(request, _most_bytes(service), self._idle_s) as sent:
+            body, further = await self._gate.opened(request, service, claim, sent)
+            with body:
+                return await self._answer(service, request, body, further)
+
+    async def _answer(
+        self, service: str, request: web.BaseRequest, body: IO[bytes], further: Mapping[str, str]
+    ) -> web.StreamResponse:
         if not request.raw_path.startswith("/"):
-            return _refused(request, 400, "InvalidURI", f"{request.raw_path[:80]!r} is no path")
+            raise Malformed("InvalidURI", f"{request.raw_path[:80]!r} is no path")
+        if service == "states":
+            return await self._states.handle(request, body)
         if service == "lambda":
             return await self._functions.handle(request, body)
         if service not in SERVICES:
             known = ", ".join(sorted({*SERVICES, "states", "lambda"}))
-            return _refused(
-                request, 501, "NotImplemented", f"{service[:40]!r} is not served on this machine; {known} are"
+            raise Malformed(
+                "NotImplemented", f"{service[:40]!r} is not served on this machine; {known} are", status=501
             )
-        return await self.services.handle(service, request, body)
+        return await self.services.handle(service, request, body, further)
 
     def _created(self, created: Created) -> None:
         """An object is there: to the rules of the template, and to those that people have made."""
@@ -193,14 +223,40 @@ def _service_of(request: web.BaseRequest) -> str:
     return "lambda" if request.raw_path.startswith(f"{LAMBDA_PATH}/") else "s3"
 
 
-def _refused(request: web.BaseRequest, status: int, code: str, message: str) -> web.Response:
-    """An error in the words that its caller speaks: JSON, or XML (S3, and forms of the query protocol)."""
-    kind = request.headers.get("Content-Type", "")
-    if "json" in kind or _service_of(request) == "lambda":
-        told = {"__type": code, "message": message, "Message": message}
-        headers = {"x-amzn-ErrorType": code}
-        return web.Response(status=status, body=encode(told), headers=headers, content_type=CONTENT_TYPE)
-    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-    if "form-urlencoded" in kind:
-        error = f"<ErrorResponse>{error}</ErrorResponse>"
-    return web.Response(status=status, text=f'<?xml version="1.0"?>{error}', content_type="application/xml")
+def _refusal(error: Exception, protocol: str) -> web.Response:
+    """What is answered in place of what was asked for."""
+    match error:
+        case SignatureRefused():
+            return refused(protocol, error.why.status, error.why.code(protocol), str(error))
+        case AccessDeniedException():
+            return refused(protocol, 403, "AccessDenied", str(error))
+        case Malformed():
+            return refused(protocol, error.status, error.code, str(error))
+        case ConnectionError() | ClientPayloadError() | TransferEncodingError():
+            _log.debug("a client went away: %r", error)
+            return refused(protocol, 400, "IncompleteBody", "the request broke off")
+        case NotImplementedError():
+            return refused(protocol, 501, "NotImplemented", f"not served on this machine: {error}")
+    _log.error("a request failed", exc_info=error)
+    return refused(protocol, 500, "InternalError", type(error).__name__)
+
+
+def _most_bytes(service: str) -> int:
+    """Of a request's body: of S3, an object in one piece (qfacts); of others, more than any of them takes."""
+    return MAX_OBJECT_BYTES if service == "s3" else MAX_REQUEST_BYTES
+
+
+def _http_log() -> logging.Logger:
+    """aiohttp's: what is no HTTP is a line in the log, without a traceback."""
+    log = logging.getLogger(f"{__name__}.http")
+    if not log.filters:
+        log.addFilter(_without_traceback)
+    return log
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args, record.exc_info = "refused what is no HTTP: %s", (error.message,), None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True

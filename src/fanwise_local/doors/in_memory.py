@@ -23,6 +23,7 @@ from aiohttp import web
 from fanwise.errors import InputError, StoreUnavailable
 from fanwise.storage import Body, ObjectInfo, Storage
 from fanwise_local.doors.object_events import Created, object_events
+from fanwise_local.doors.unreadable import check_xml, is_unreadable, malformed
 from fanwise_local.doors.wsgi import Application, answered, environ_name, environ_of
 from fanwise_local.states.payloads import JSON
 from fanwise_local.template import Stack
@@ -91,10 +92,29 @@ class InMemoryServices:
         await asyncio.get_running_loop().run_in_executor(self._s3_thread, _forget)
         await asyncio.to_thread(self._s3_thread.shutdown)
 
-    async def handle(self, service: str, request: web.BaseRequest, body: IO[bytes]) -> web.Response:
-        """Answer one request for one of `SERVICES`; raises what moto did not foresee."""
-        environ = environ_of(request, body, {"moto.preserved_header_names": _metadata_names(request)})
-        return await self._run(service, lambda: answered(self._applications[service], environ))
+    async def handle(
+        self,
+        service: str,
+        request: web.BaseRequest,
+        body: IO[bytes],
+        further: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        """Answer one request for one of `SERVICES`; `further` stands over its headers, by WSGI's names.
+
+        Raises `Malformed` for what moto cannot read, and what moto did not foresee.
+        """
+        if service == "s3":
+            check_xml(request, body)
+        names = {"moto.preserved_header_names": _metadata_names(request)}
+        environ = environ_of(request, body, {**names, **(further or {})})
+        try:
+            return await self._run(service, lambda: answered(self._applications[service], environ))
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            if not is_unreadable(error):
+                raise
+            raise malformed(service, request, body, error) from error
 
     async def _run(self, service: str, work: Callable[[], T]) -> T:
         if service == "s3":

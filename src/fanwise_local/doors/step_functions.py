@@ -7,6 +7,7 @@ children the API tells nothing beyond their counts.
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import IO
 
 import msgspec
 from aiohttp import web
@@ -97,9 +98,12 @@ class StepFunctionsDoor:
             await self._server.wait_closed()
             self._server = self._connections = None
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answers one request; where another server shares its port among services, it is called from there."""
-        return await self._requests.handle(request)
+    async def handle(self, request: web.BaseRequest, body: IO[bytes] | None = None) -> web.StreamResponse:
+        """Answers one request; where another server shares its port among services, it is called from there.
+
+        `body` is its body, where that was read already.
+        """
+        return await self._requests.handle(request, body)
 
     async def _start_execution(self, members: Members) -> JSON:
         self._check_machine(members)

@@ -4,6 +4,7 @@ The application runs in a thread, with the request's path as it came: whether a 
 with spaces or emoji, is for it to decode.
 """
 
+import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -11,27 +12,64 @@ from contextlib import asynccontextmanager
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 from multidict import CIMultiDict
+
+from fanwise_local.doors.refusals import Malformed
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # of a request; the rest of a longer one waits on disk
+SLOWEST_BYTES_S = 1024  # of a body, on average; a connection is not kept for less
 _OF_THE_BODY = frozenset(("content-length", "transfer-encoding", "expect"))  # it is there as a whole
 # Of the connection, not of the message (RFC 9110, 7.6.1); what aiohttp writes itself.
 _OWN_HEADERS = frozenset(("connection", "keep-alive", "transfer-encoding", "date", "server"))
 
 
 @asynccontextmanager
-async def received(request: web.BaseRequest) -> AsyncIterator[IO[bytes]]:
-    """The whole body, as it came: neither unpacked nor decoded. Raises `ClientPayloadError` if it breaks off."""
+async def received(
+    request: web.BaseRequest, most_bytes: int | None = None, idle_s: float | None = None
+) -> AsyncIterator[IO[bytes]]:
+    """The whole body, as it came: neither unpacked nor decoded.
+
+    Raises `ClientPayloadError` if it breaks off, nothing of it comes for `idle_s`, or it comes slower than
+    `SLOWEST_BYTES_S`; `Malformed` if it is larger than `most_bytes`.
+    """
+    if (request.content_length or 0) > (most_bytes or float("inf")):
+        raise _too_large(most_bytes)
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as body:
-        async for part in request.content.iter_any():
+        loop, size_bytes = asyncio.get_running_loop(), 0
+        began_s = loop.time()
+        while part := await _next_part(request, _deadline_s(began_s, loop.time(), size_bytes, idle_s)):
+            size_bytes += len(part)
             body.write(part)
+            if most_bytes is not None and size_bytes > most_bytes:
+                raise _too_large(most_bytes)
         yield body
+
+
+async def _next_part(request: web.BaseRequest, deadline_s: float | None) -> bytes:
+    try:
+        async with asyncio.timeout_at(deadline_s):
+            return await request.content.readany()
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()  # it is not worth an answer, nor the wait for the rest
+        raise ClientPayloadError("its body did not come in time") from error
+
+
+def _deadline_s(began_s: float, now_s: float, size_bytes: int, idle_s: float | None) -> float | None:
+    """When a body that has come so far is given up."""
+    if idle_s is None:
+        return None
+    return min(now_s + idle_s, began_s + idle_s + size_bytes / SLOWEST_BYTES_S)
+
+
+def _too_large(most_bytes: int | None) -> Malformed:
+    return Malformed("EntityTooLarge", f"the request's body is larger than {most_bytes} bytes", status=413)
 
 
 def environ_of(request: web.BaseRequest, body: IO[bytes], further: Mapping[str, Any]) -> dict[str, Any]:

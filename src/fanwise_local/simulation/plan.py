@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from fanwise.commits import work_key, write_work
-from fanwise.limits import PROBE_ENTRIES, PROBE_ITEMS
+from fanwise.limits import PROBE_ENTRIES
+from fanwise.planning.probing import draw_probe
 from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round, home_of, job_prefix
 from fanwise.storage import Storage
 from fanwise_local.simulation.scenario import Scenario
@@ -45,7 +46,12 @@ def write_plan(storage: Storage, scenario: Scenario, items: ItemsFile) -> Job:
 
 def first_round(job: Job, items: ItemsFile, *, started_at: str, execution: str) -> dict[str, Any]:
     """What PlanJob answers."""
-    probe = _entry("probe", 0, min(PROBE_ITEMS, job.batch_size), items)
+    storage = Storage({ITEMS: items}, s3=False)
+
+    def entry_of(number: int) -> Entry:
+        first = number * job.batch_size
+        return _entry(f"{number:06d}", first, min(job.batch_size, job.total - first), items)
+
     answer: dict[str, Any] = msgspec.to_builtins(
         Round(
             job_id=job.job_id,
@@ -60,7 +66,7 @@ def first_round(job: Job, items: ItemsFile, *, started_at: str, execution: str) 
             stalled=0,
             started_at=started_at,
             execution=execution,
-            probe=probe if job.entries > PROBE_ENTRIES else None,
+            probe=draw_probe(storage, job, entry_of) if job.entries > PROBE_ENTRIES else None,
         )
     )
     return answer

@@ -55,11 +55,16 @@ def test_a_prediction(text: bytes, line: bytes) -> None:
     ("text", "line"),
     [
         (
-            b'{"label": 1.10, "uri": "7.png", "id": 12345678901234567890, "inputs": {"age": 3}, "failure": 1}',
+            b'{"label": 1.10, "uri": "7.png", "id": 12345678901234567890, "inputs": {"age": 3}}',
             b'{"index":7,"id":12345678901234567890,"uri":"s3://b/in/7.png","inputs":{"age":3},"label":1.10,"failure":',
         ),
         (b'{"uri": "a"}', b'{"index":7,"id":7,"uri":"s3://b/in/a","failure":'),
         (b'{"inputs": {}}', b'{"index":7,"id":7,"inputs":{},"failure":'),
+        (
+            b'{"inputs":{}, "index": 500, "failure":"engine broke","item":{"a":1},"raw":"r"}',
+            b'{"index":7,"id":7,"inputs":{},"raw":"r",'
+            b'"item":{"index":500,"failure":"engine broke","item":{"a":1}},"failure":',
+        ),
         (b'{"inputs":{"photo":"p"}}', b'{"index":7,"id":7,"inputs":{"photo":"s3://b/in/p"},"failure":'),
     ],
 )
@@ -117,8 +122,11 @@ items = st.fixed_dictionaries(
         "id": st.text() | st.integers(),
         "inputs": st.dictionaries(st.sampled_from(["age", "note"]), values),
         "label": values,
-    },
+    }
+    # what a dead letter has itself, what a prediction has, and what a line that could not be read has
+    | dict.fromkeys(("index", "failure", "item", "raw", "raw_encoding", "prediction", "line"), values),
 )
+ours = st.fixed_dictionaries({"error": st.text(), "stage": st.text(), "attempts": st.integers(1, 9)})
 
 
 @given(items)
@@ -128,6 +136,24 @@ def test_a_dead_letter_is_an_item_again_wherever_it_lies(given_item: dict[str, o
     assert again.uri == first.uri
     assert (again.inputs, again.carried) == (first.inputs, first.carried)
     assert json.loads(bytes(again.id or b"")) == given_item.get("id", 7)
+    assert dead_letter_of_item(again, FAILURE) == dead_letter_of_item(first, FAILURE)
+
+
+@given(items, ours)
+def test_a_replay_has_the_same_items_without_their_failures(
+    given_item: dict[str, object], failure: dict[str, object]
+) -> None:
+    first = item(json.dumps(given_item).encode())
+    letter = json.loads(dead_letter_of_item(first, FAILURE))
+    assert letter.pop("failure") == json.loads(FAILURE_JSON)
+    replay = msgspec.structs.replace(SOURCE, uri="s3://r/jobs/j/items.jsonl")
+    again = item(json.dumps(letter | {"index": 90}, ensure_ascii=False).encode(), replay)
+    assert {name: json.loads(bytes(raw)) for name, raw in again.carried.items()} == {
+        name: value for name, value in given_item.items() if name not in ("id", "uri", "inputs")
+    }
+    # what looks like ours is taken for ours, so that a failures file is an items file
+    marked = item(json.dumps(given_item | {"failure": failure}).encode())
+    assert "failure" not in marked.carried
 
 
 @given(st.binary(max_size=40))

@@ -58,7 +58,7 @@ def reference(data: bytes, kind: LineKind) -> list[tuple[int, list[str] | str | 
     if kind == "jsonl":
         return [(n, line.rstrip("\r\n")) for n, line in enumerate(physical, 1) if line.strip(" \t\r\n\v\f")]
     found: list[tuple[int, list[str] | str | None]] = []
-    reader = csv.reader(physical)
+    reader = csv.reader(physical, strict=True)
     while reader.line_num < len(physical):
         begin = reader.line_num
         try:
@@ -75,7 +75,7 @@ def reading(record: Record, kind: LineKind) -> list[str] | str | None:
     if kind == "jsonl":
         return text.rstrip("\r\n")
     try:
-        (row,) = csv.reader([text])
+        (row,) = csv.reader([text], strict=True)
     except csv.Error:
         return None
     return row

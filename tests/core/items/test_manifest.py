@@ -137,7 +137,19 @@ def test_a_missing_key(key: str) -> None:
         (b"{'items': 1}", "job.json, line 1, column 2: not JSON: "),
         (b'{"items": "a"} {}', "job.json, line 1, column 16: not JSON: extra data"),
         (b'{"name":\n "\xff"}', "job.json, line 2, column 3: not UTF-8; save it as UTF-8"),
-        ('{"items": "a"}'.encode("utf-16"), "job.json, line 1, column 1: not UTF-8; save it as UTF-8"),
+        (
+            '{"items": "a"}'.encode("utf-16"),
+            "job.json, line 1, column 1: not UTF-8; save it as UTF-8"
+            " (it is UTF-16LE: iconv -f UTF-16LE -t UTF-8 < job.json > NEW)",
+        ),
+        (
+            '{"items": "a"}'.encode("utf-32-be"),
+            "job.json, line 1, column 1: not UTF-8; save it as UTF-8 (it is UTF-32BE: ",
+        ),
+        (
+            b"PK\x03\x04" + b"\0" * 40,
+            "job.json is compressed (a zip archive, as of zip or Excel), whatever its",
+        ),
         (
             b'{"batch_size": 1,\n "batch_size": 2}',
             'job.json, line 2, column 2: "batch_size" stands there twice; keep one',

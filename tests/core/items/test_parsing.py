@@ -48,7 +48,8 @@ def plain(values: dict[str, msgspec.Raw]) -> dict[str, bytes]:
 def test_an_item_keeps_what_came_in_byte_for_byte() -> None:
     item = parsed(
         '{"id": 12345678901234567890123, "uri": "7.png", "label": 1.10, "big": 1E400, "t": "\\u00e4\\/",'
-        ' "inputs": {"age": 31.0, "other": [1,  2]}, "index": 99, "failure": {"error": "x"}}'
+        ' "inputs": {"age": 31.0, "other": [1,  2]}, "index": 99,'
+        ' "failure": {"error": "x", "stage": "read", "attempts": 1}}'
     )
     assert (item.index, item.line, item.uri) == (7, 8, "s3://b/in/7.png")
     assert bytes(item.id or b"") == b"12345678901234567890123"
@@ -169,7 +170,9 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(
-        st.text().filter(lambda name: name not in ("id", "index", "failure", "inputs")), json_values
+        st.sampled_from(["index", "failure", "item", "raw"])
+        | st.text().filter(lambda name: name not in ("id", "inputs")),
+        json_values,
     )
 )
 def test_whatever_is_carried_comes_back(carried: dict[str, object]) -> None:
@@ -230,9 +233,62 @@ def test_empty_fields() -> None:
     )
 
 
-def test_a_short_row_is_padded_and_a_failures_own_columns_are_ignored() -> None:
-    item = row("x.png,5", "uri", "index", "failure", "side")
-    assert (item.uri, plain(item.carried)) == ("s3://b/in/x.png", {"side": b'""'})
+def test_a_short_row_is_padded_and_no_column_is_left_out() -> None:
+    item = row("x.png,5,broke", "uri", "index", "failure", "raw", "item", "side")
+    assert item.uri == "s3://b/in/x.png"
+    assert plain(item.carried) == {
+        "index": b'"5"',
+        "failure": b'"broke"',
+        "raw": b'""',
+        "item": b'""',
+        "side": b'""',
+    }
+
+
+OUR_FAILURE = '{"error": "x", "message": "m", "stage": "read", "attempts": 1, "line": 2}'
+
+
+@pytest.mark.parametrize(
+    ("keys", "carried"),
+    [
+        ('"index": 500', {"index": b"500"}),
+        ('"failure": "engine broke", "index": 1', {"failure": b'"engine broke"', "index": b"1"}),
+        ('"failure": {"error": "x"}', {"failure": b'{"error": "x"}'}),
+        ('"failure": {"error": "x", "stage": "s", "attempts": "1"}, "index": 1', None),
+        ('"failure": null', {"failure": b"null"}),
+        ('"item": {"index": 3}', {"item": b'{"index": 3}'}),
+        ('"raw": "r", "raw_encoding": 2', {"raw": b'"r"', "raw_encoding": b"2"}),
+        (f'"index": 3, "failure": {OUR_FAILURE}', {}),
+        (f'"failure": {OUR_FAILURE}, "item": {{"index": 5}}', {"index": b"5"}),
+        (
+            f'"index": 3, "failure": {OUR_FAILURE}, "item": {{"failure": 1, "item": 2}}',
+            {"failure": b"1", "item": b"2"},
+        ),
+        (f'"failure": {OUR_FAILURE}, "item": {{"sku": 5}}', {"item": b'{"sku": 5}'}),
+        (f'"failure": {OUR_FAILURE}, "item": 7, "raw": 1', {"item": b"7", "raw": b"1"}),
+    ],
+)
+def test_keys_that_a_dead_letter_has_too_are_ours_only_where_failure_is(
+    keys: str, carried: dict[str, bytes] | None
+) -> None:
+    item = parsed(f'{{"uri": "a", {keys}}}')
+    if carried is None:
+        assert item.carried.keys() == {"failure", "index"}
+    else:
+        assert plain(item.carried) == carried
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f'{{"index": 3, "id": 3, "raw": "x", "failure": {OUR_FAILURE}}}', "a line that could not be read"),
+        ('{"id": 3, "raw": "x"}', "nothing to predict from"),
+        (f'{{"id": 3, "raw": "x", "y": 1, "failure": {OUR_FAILURE}}}', "nothing to predict from"),
+    ],
+)
+def test_raw_is_a_line_that_could_not_be_read_only_in_a_dead_letter(text: str, message: str) -> None:
+    with pytest.raises(errors.BadInputs, match=message):
+        parsed(text)
 
 
 @pytest.mark.parametrize("where", ["the item", '"inputs"'])

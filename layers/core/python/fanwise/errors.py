@@ -16,7 +16,7 @@
     │   ├── UndecodableImage  ImageTooLarge                                              stage decode
     │   ├── MissingInput  ShapeMismatch  NotANumber  NotText  NotFinite  OutOfRange      stage shape
     │   ├── PredictionFailed                                                             stage predict
-    │   └── NonFiniteResult  NotUtf8Result  ResultTooLarge                               stage result
+    │   └── NonFiniteResult  NotUtf8Result  ResultShapeMismatch  ResultTooLarge          stage result
     ├── ModelError               the model cannot be loaded, or rejects whatever it is given: stops the job
     ├── ItemsChanged             the items file is not the version that was planned
     ├── StoreFull                the disk that stands for the store is full: stops the job, until there is room
@@ -83,9 +83,13 @@ class LocationError(InputError):
 
 
 class ItemError(FanwiseError):
-    """One item's fault. The class name is the dead letter's `error`, `stage` says where it arose."""
+    """One item's fault. The class name is the dead letter's `error`, `stage` says where it arose.
+
+    `lacks` are inputs of the model that the item has no value for, where that is the fault.
+    """
 
     stage: ClassVar[str]
+    lacks: tuple[str, ...] = ()
 
 
 class LineTooLong(ItemError):
@@ -119,7 +123,7 @@ class TooDeep(ItemError):
 
 
 class BadRow(ItemError):
-    """A CSV row with more fields than the header has columns, or one that cannot be read as CSV."""
+    """A CSV row with more fields than the header has columns, or one that strict CSV refuses."""
 
     stage = "read"
 
@@ -228,6 +232,12 @@ class NonFiniteResult(ItemError):
 
 class NotUtf8Result(ItemError):
     """The model answered a string that is not UTF-8, so JSON cannot hold it."""
+
+    stage = "result"
+
+
+class ResultShapeMismatch(ItemError):
+    """The model's output for this item is not one row, or not the scores that `keep` and labels speak of."""
 
     stage = "result"
 

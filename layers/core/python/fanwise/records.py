@@ -94,6 +94,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
 
 
+class Probe(Entry, frozen=True, kw_only=True):
+    """The items that are tried before the fan-out: the first of the plan, and `others` drawn over the rest of it.
+
+    One of an earlier version has no others.
+    """
+
+    others: list[Entry] | msgspec.UnsetType = msgspec.UNSET  # a list as JSON has it
+
+    def ranges(self) -> tuple[Entry, ...]:
+        """All of them, in the order of the plan."""
+        return (self,) if self.others is msgspec.UNSET else (self, *self.others)
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """job.json: the plan. Everything that an invocation needs beside its entry.
 
@@ -228,7 +241,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_round: int = 0
     stop: dict[str, str] | None = None
     closes: bool = False
-    probe: Entry | None = None
+    probe: Probe | None = None
     recompute: Recompute | None = None
     summary: dict[str, Any] | None = None
     failures_uri: str | None = None

@@ -13,6 +13,7 @@ from fanwise.storage import Storage
 
 _FOLDER = "replays/"
 _NUMBER_DIGITS = 6
+_SAID = ("job_id", "status", "reason", "items", "failures", "root")  # of a replay, in its parent's summary
 
 
 def register_replay(storage: Storage, parent_home: str, number: int, job_id: str) -> None:
@@ -43,10 +44,10 @@ def write_summary(storage: Storage, home: str, summary: dict[str, Any]) -> None:
 
 
 def told_of_replays(storage: Storage, bucket: str, home: str) -> list[dict[str, Any]]:
-    """What a job's summary says of its replays: `{"job_id", "status", "items", "root"}` of each that has ended."""
+    """What a job's summary says of its replays, of each that has ended."""
     told = []
     for job_id in replays_of(storage, home):
         summary = read_summary(storage, home_of(bucket, job_id))
         if summary is not None:
-            told.append({key: summary.get(key) for key in ("job_id", "status", "items", "root")})
+            told.append({key: summary[key] for key in _SAID if key in summary})
     return told

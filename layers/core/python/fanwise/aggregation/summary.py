@@ -95,7 +95,7 @@ def verdict(
 ) -> tuple[str, str | None]:
     """The status of a job by what became of its items, and why where that is FAILED."""
     if missing:
-        return "FAILED", f"{missing} of {job.total} items were not tried to the end; resume takes them up"
+        return "FAILED", f"{missing} of {job.total} items were not tried to the end"
     if dead_lettered == 0:
         return "SUCCEEDED", None
     most = ", ".join(f"{error} {n}" for error, n in failures.most_common(3))

@@ -10,6 +10,7 @@ import msgspec
 
 from fanwise.errors import BadUri, ItemError
 from fanwise.items.lines import Record
+from fanwise.items.own_keys import beside_ours
 from fanwise.items.parsing import Fields, Item, Kinds, is_data, item_of, read_fields
 from fanwise.items.uris import absolute_uri
 from fanwise.limits import RAW_KEPT_BYTES
@@ -43,7 +44,7 @@ def dead_letter_of_item(item: Item, failure: Failure) -> bytes:
         line["uri"] = item.uri
     if item.inputs or item.uri is None:
         line["inputs"] = item.inputs
-    return _encoder.encode(line | item.carried | {"failure": failure}) + b"\n"
+    return _encoder.encode(line | beside_ours(item.carried) | {"failure": failure}) + b"\n"
 
 
 def dead_letter_of_record(
@@ -70,7 +71,7 @@ def _as_it_came(fields: Fields, index: int, base: str) -> dict[str, object]:
             line["uri"] = fields.uri
     if fields.inputs is not None:
         line["inputs"] = fields.inputs
-    return line | fields.carried
+    return line | beside_ours(fields.carried)
 
 
 def _raw(record: Record) -> dict[str, str]:

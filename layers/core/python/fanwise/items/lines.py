@@ -1,10 +1,11 @@
 """Where a record of an items file ends: one rule, for the planner that cuts and for the stages that read.
 
 JSONL: a record is a line, up to its `\\n`. CSV: a record is a row as Python's csv module reads it (excel dialect,
-not strict): a quote opens only at the start of a field, `""` inside is a quote, what follows the closing quote
-goes on to the delimiter, and a line break inside quotes is text. A line of nothing but white space between two
-records is no record. A carriage return belongs to the `\\n` after it; one without is no line end (csv then refuses
-the row, and so does `parsing`). A BOM at the file's start is skipped.
+strict): a quote opens only at the start of a field, `""` inside is a quote, a line break inside quotes is text.
+A line of nothing but white space between two records is no record. A carriage return belongs to the `\\n` after
+it. What strict reading refuses, text after a closing quote or a carriage return elsewhere, ends with its line, as
+csv resumes; a quote that is never closed takes the rest of the file. `columns` refuses both. A BOM at the file's
+start is skipped.
 
 Each rule is one regular expression that matches blank lines and then one whole record, so that what the planner
 counts (`cutting`), one by one or in runs, and what `split_records` splits cannot differ. JSONL alone is split as
@@ -16,7 +17,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import chain, islice, pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -35,10 +36,10 @@ _RUN_BYTES = 1024 * 1024  # looked at for a run: long records are as quick one b
 # Possessive throughout: nothing is tried twice, so the time is linear in the bytes whatever they are.
 _BLANK_LINES = rb"(?:[ \t\r\v\f]*+\n)*+"
 _QUOTED = rb'[^"]*+(?:""[^"]*+)*+'  # between the quotes of a field
-_BARE = rb"[^,\r\n]*+"  # a field without quotes, or what follows a closing one
-_FIELD = rb'(?:"' + _QUOTED + rb'"' + _BARE + rb'|(?!")' + _BARE + rb")"
+_FIELD = rb'(?:"' + _QUOTED + rb'"|(?!")[^,\r\n]*+)'
+_REFUSED = rb"(?:[^,\n][^\n]*+)?+"  # text after a closing quote or a carriage return; or the one of \r\n
 _LINE = rb".*+\n"  # the dot is all but \n, and half as quick again as [^\n]
-_ROW = _FIELD + rb"(?:," + _FIELD + rb")*+(?:\r[^\n]*+)?+\n"
+_ROW = _FIELD + rb"(?:," + _FIELD + rb")*+" + _REFUSED + rb"\n"
 _UNFINISHED = rb"|((?s:.+))"  # group 1: what no record's end was found in, up to the end of the data
 
 _RECORD: dict[LineKind, bytes] = {"jsonl": _BLANK_LINES + _LINE, "csv": _BLANK_LINES + _ROW}
@@ -49,22 +50,40 @@ _LEADING_BLANK_LINES = re.compile(_BLANK_LINES)
 _ROW_STATE = re.compile(
     rb"(?:" + _FIELD + rb",)*+(?:"
     rb'(?P<quoted>"' + _QUOTED + rb"\Z)"
-    rb'|(?P<between>(?:"' + _QUOTED + rb'")?+\Z)'  # a field may begin, or the next quote is a doubled one
-    rb"|" + _FIELD + rb"(?:(?P<broken>\r)|(?P<bare>\Z)))"
+    rb'|(?P<closed>"' + _QUOTED + rb'"\Z)'  # unless the next byte is a quote, which doubles this one
+    rb"|(?P<begins>\Z)"
+    rb"|" + _FIELD + rb"(?:(?P<refused>[^,\n])|(?P<bare>\Z)))"
 )
-_SHORTEST = {"quoted": b'"', "between": b",", "bare": b"x", "broken": b"x\r", None: b"x"}
+_SHORTEST = {"quoted": b'"', "closed": b'""', "begins": b",", "bare": b"x", "refused": b"x\r", None: b"x"}
+_ACCEPTED_FIELDS = re.compile(rb"(?:" + _FIELD + rb",)*+")
+_QUOTED_TEXT = re.compile(rb'"(' + _QUOTED + rb')(?:(")|\Z)')
+
+
+class RefusedQuote(NamedTuple):
+    """A quote that opens in `line` and is never closed, or is closed in line `closed` with text after it.
+
+    `lines_inside` are the lines after the one that it opens in, up to the end of the row.
+    """
+
+    line: int
+    closed: int | None
+    lines_inside: int
+    follows_backslash: bool = False
 
 
 class Record(msgspec.Struct, frozen=True):
     """One record: its bytes [start, end) of the items file without line end, and the 1-based line it starts in.
 
-    `text` is the record, or, where `is_too_long`, the first `limits.RAW_KEPT_BYTES` of it.
+    `text` is the record, or, where `is_too_long`, the first `limits.RAW_KEPT_BYTES` of it. Of a CSV row that is
+    too long, `line_ends` are those inside, as far as it was read, and `is_open` says that it ends inside quotes.
     """
 
     start: int
     end: int
     line: int
     text: bytes
+    line_ends: int = 0
+    is_open: bool = False
 
     @property
     def is_too_long(self) -> bool:
@@ -154,9 +173,31 @@ def _split_rows(data: bytes, at: int, start: int, line: int, end: int | None) ->
             return
         line += data.count(b"\n", counted, begin)
         counted = begin
-        text = data[begin:stop] if stop - begin <= MAX_LINE_BYTES else data[begin : begin + RAW_KEPT_BYTES]
         last = start + stop if is_finished or end is None else end
-        yield Record(start + begin, last, line, text)
+        if stop - begin <= MAX_LINE_BYTES:
+            yield Record(start + begin, last, line, data[begin:stop])
+        else:
+            line_ends = data.count(b"\n", begin, stop)
+            is_open = not is_finished and shortest_in_same_state("csv", data[begin:stop]) == b'"'
+            kept = data[begin : begin + RAW_KEPT_BYTES]
+            yield Record(start + begin, last, line, kept, line_ends, is_open)
+
+
+def refused_quote(text: bytes, line: int) -> RefusedQuote | None:
+    """The quote for which strict reading refuses a row that begins in `line`; None where none is at fault."""
+    accepted = _ACCEPTED_FIELDS.match(text)
+    begin = accepted.end() if accepted else 0
+    quoted = _QUOTED_TEXT.match(text, begin)
+    if (
+        quoted is None
+        or text[quoted.end() : quoted.end() + 1] == b"\r"
+        or (quoted[2] and quoted.end() == len(text))
+    ):
+        return None
+    opened = line + text.count(b"\n", 0, begin)
+    lines_inside = text.rstrip(b"\r\n").count(b"\n", begin)
+    closed = opened + quoted[1].count(b"\n") if quoted[2] else None
+    return RefusedQuote(opened, closed, lines_inside, quoted[1].endswith(b"\\"))
 
 
 def bytes_to_read(entry: Entry) -> tuple[int, int]:

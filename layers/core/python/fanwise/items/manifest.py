@@ -11,12 +11,12 @@ import msgspec
 from fanwise import limits
 from fanwise.errors import BadUri, ManifestError
 from fanwise.items.uris import absolute_folder_uri, absolute_uri
+from fanwise.json_text import Malformed, OtherFile, read_json
 from fanwise.records import Manifest
 
 MAX_NAME_CHARACTERS = 200
 _RUNTIMES = ("auto", "tensorflow", "litert")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_BOM = b"\xef\xbb\xbf"
 
 
 def read_manifest(given: bytes | Mapping[str, Any], where: str, base: str | None = None) -> Manifest:
@@ -136,58 +136,14 @@ def _object(data: bytes, where: str) -> dict[str, Any]:
             f"{where}: {len(data):,} bytes; a manifest has at most {limits.MAX_MANIFEST_BYTES:,}."
             f' Is it the items file? Name that in a manifest\'s "items"'
         )
-    data = data.removeprefix(_BOM)
     try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line, column = _place(data.decode("latin-1"), error.start)
-        raise ManifestError(f"{where}, line {line}, column {column}: not UTF-8; save it as UTF-8") from error
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-            raise ManifestError(
-                f'{where}{_second(text, twice)}: "{_printable(twice)}" stands there twice; keep one'
-            )
-        return values
-
-    def no_constant(name: str) -> NoReturn:
-        line, column = _place(text, max(text.find(name), 0))
-        raise ManifestError(f"{where}, line {line}, column {column}: {name} is not JSON; write a number")
-
-    try:
-        values = json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
-    except json.JSONDecodeError as error:
-        why, at = _why(text, error)
-        line, column = _place(text, at)
-        raise ManifestError(f"{where}, line {line}, column {column}: {why}") from error
+        values = read_json(data, where)
+    except OtherFile as error:
+        raise ManifestError(f"{where} {error.why}") from error
+    except Malformed as error:
+        raise ManifestError(f"{where}{error.place}: {error.why}") from error
     except (RecursionError, ValueError) as error:  # ValueError: a number of more digits than Python converts
         raise ManifestError(f"{where}: not a manifest: {error}") from error
     if not isinstance(values, dict):
         raise ManifestError(f'{where}: a manifest is one JSON object, such as {{"items": …, "model": …}}')
     return values
-
-
-def _place(text: str, at: int) -> tuple[int, int]:
-    """Line and column, from 1, of a position in a text."""
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
-
-
-def _second(text: str, key: str) -> str:
-    """Where a key stands for the second time, if it can be found as it is spelled."""
-    found = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
-    return ", line {}, column {}".format(*_place(text, found[1].start())) if len(found) > 1 else ""
-
-
-def _why(text: str, error: json.JSONDecodeError) -> tuple[str, int]:
-    """What is wrong, and where: a comma too many is told in the same words by every Python."""
-    before = text[: error.pos].rstrip()
-    after = text[error.pos :].lstrip()
-    if before.endswith(",") and after[:1] in ("}", "]"):
-        return f"a comma before the closing {after[0]}; remove it", len(before) - 1
-    if text[error.pos : error.pos + 1] == "," and text[error.pos + 1 :].lstrip()[:1] in ("}", "]"):
-        return f"a comma before the closing {text[error.pos + 1 :].lstrip()[0]}; remove it", error.pos
-    if not after:
-        return "the file ends where more JSON is expected", error.pos
-    return f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}", error.pos

@@ -21,9 +21,10 @@ from fanwise.errors import (
     TooDeep,
     TooManyKeys,
 )
-from fanwise.items.columns import fields_of_row
+from fanwise.items.columns import fields_of_row, refuse_long_row
 from fanwise.items.lines import Record
 from fanwise.items.nesting import is_deeper_than
+from fanwise.items.own_keys import without_ours
 from fanwise.items.readable import Readable, why_not_readable
 from fanwise.items.uris import absolute_uri
 from fanwise.limits import MAX_COLUMNS, MAX_LINE_BYTES, MAX_NESTING
@@ -31,12 +32,13 @@ from fanwise.records import ItemsSource
 
 Kinds = Mapping[str, Literal["image", "number", "text"]]
 
-_IGNORED = ("index", "failure")  # so that a failures file is an items file
+_RAW = frozenset(("raw", "raw_encoding"))  # of a dead letter whose line could not be read
 
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text_decoder = msgspec.json.Decoder(str)
 _any_decoder = msgspec.json.Decoder(msgspec.Raw)
 
+_NAMED = 5  # names that a message lists
 _TOO_DEEP = f"the line is nested deeper than {MAX_NESTING}; flatten it"
 _WHOLE_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 
@@ -48,6 +50,7 @@ class Fields(msgspec.Struct, frozen=True):
     uri: msgspec.Raw | None
     inputs: msgspec.Raw | None
     carried: dict[str, msgspec.Raw]
+    is_dead_letter: bool = False
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +85,10 @@ def parse_record(record: Record, index: int, source: ItemsSource, kinds: Kinds) 
 
 def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
     """The values of a record, by the file's kind. Raises the `ItemError`s of the stage read."""
+    is_csv = source.kind == "csv"
     if record.is_too_long:
+        if is_csv:
+            refuse_long_row(record)
         raise LineTooLong(
             f"the line has {record.end - record.start:,} bytes ({record.start} to {record.end} of {source.uri});"
             f" at most {MAX_LINE_BYTES:,}"
@@ -91,12 +97,10 @@ def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
         text = record.text.decode()
     except UnicodeDecodeError as error:
         raise NotUtf8(f"the line is not UTF-8 at its byte {error.start}; save the file as UTF-8") from error
-    is_csv = source.kind == "csv"
-    values = fields_of_row(text, source.columns or (), kinds) if is_csv else _object(record.text)
+    values = fields_of_row(record, text, source.columns or (), kinds) if is_csv else _object(record.text)
     id_, uri, inputs = values.pop("id", None), values.pop("uri", None), values.pop("inputs", None)
-    for name in _IGNORED:
-        values.pop(name, None)
-    return Fields(id_, uri, inputs, values)
+    is_letter = not is_csv and ("failure" in values or "index" in values) and without_ours(values, source)
+    return Fields(id_, uri, inputs, values, is_letter)
 
 
 def _object(text: bytes) -> dict[str, msgspec.Raw]:
@@ -135,11 +139,11 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
     if fields.id is not None:
         _check_id(fields.id)
     if fields.uri is None and fields.inputs is None:
-        if "raw" in fields.carried:
+        if fields.is_dead_letter and "raw" in fields.carried and fields.carried.keys() <= _RAW:
             raise BadInputs(
                 'the item is a line that could not be read ("raw"); mend it, and run it as an item'
             )
-        raise BadInputs('the item has neither "uri" nor "inputs", so there is nothing to predict from')
+        raise _nothing_given(fields.carried, kinds)
     return Item(
         index=index,
         line=record.line,
@@ -151,6 +155,15 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
         base=source.base,
         readable=source.readable,
     )
+
+
+def _nothing_given(carried: Mapping[str, msgspec.Raw], kinds: Kinds) -> BadInputs:
+    own = [name for name in kinds if name in carried]
+    names = ", ".join([*map(repr, (own or list(kinds))[:_NAMED]), *["…"][: len(own or kinds) > _NAMED]])
+    remedy = f'; put {names} under "inputs"' if own else f"; the model takes {names}" if names else ""
+    error = BadInputs(f'the item has neither "uri" nor "inputs", so there is nothing to predict from{remedy}')
+    error.lacks = tuple(kinds)
+    return error
 
 
 def _check_keys(values: Mapping[str, msgspec.Raw], what: str) -> None:

@@ -9,6 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 from fanwise.errors import BundleError
+from fanwise.file_kinds import why_no_text
 from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.contract import (
     DEFAULT_TOP_K,
@@ -55,6 +56,9 @@ class Bound(NamedTuple):
 
 def read_labels(text: bytes, where: str) -> tuple[str, ...]:
     """A label file, one label a line; blank lines at its end are not labels. Raises `BundleError`."""
+    other = why_no_text(text, where)
+    if other is not None:
+        raise BundleError(f"{where} {other}")
     try:
         lines = [line.removesuffix("\r") for line in text.decode("utf-8-sig").rstrip("\r\n").split("\n")]
     except UnicodeDecodeError as error:
@@ -103,6 +107,15 @@ def bind(contract: Contract, signature: Signature, labels: Mapping[str, tuple[st
     if too_large is not None:
         raise BundleError(too_large)
     return Bound(inputs, outputs)
+
+
+def single_score(name: str, keep: str) -> str:
+    """What is wrong with the best of a single score, and what to write in its place."""
+    return (
+        f'outputs.{name} says "keep": "{keep}", and the output has one score an item, which is the best for every'
+        f' item; say "keep": "raw" and compare the number with a threshold of your own (0.5 for a sigmoid), or'
+        f" export the model with a score for each label"
+    )
 
 
 def why_too_large(outputs: Mapping[str, BoundOutput], shapes: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -177,10 +190,12 @@ def most_at_once(signature: Signature, bound: Bound, mini_batch: int) -> int:
 
 
 def row_shape(declared: InputContract, spec: TensorSpec) -> tuple[int, ...]:
-    """The shape of a row where none is at hand: sizes left open are an image's own, else 1."""
+    """The shape of a row where none is at hand: sizes left open are an image's or the columns' own, else 1."""
     sizes = spec.row_shape or ()
     if isinstance(declared, ImageInput):
         return (declared.height, declared.width, declared.channels)[: len(sizes) or None]
+    if isinstance(declared, NumberInput) and declared.columns is not None:
+        return (len(declared.columns),)
     return tuple(1 if size is None else size for size in sizes)
 
 
@@ -244,6 +259,8 @@ def _check_output(
         return
     if len(spec.shape) != 2:
         raise BundleError(f'{says}; scores are one vector an item, [?, n]: "keep": "raw" takes any shape')
+    if spec.shape[1] == 1:
+        raise BundleError(f"model.json: {single_score(name, output.keep)}")
     if labels is not None and spec.shape[1] not in (None, len(labels)):
         raise BundleError(
             f"{output.labels} has {len(labels)} labels, and output {name!r} gives {spec}; one a score"

@@ -18,7 +18,9 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from fanwise.errors import BundleError, ItemsChanged, ModelError
+from fanwise.model.calls import Calls
 from fanwise.model.contract import NAME, Contract, read_contract
+from fanwise.model.layout import Layout
 from fanwise.model.profile import RuntimeProfile, read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import ModelRef, Runtime
@@ -44,21 +46,24 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a model that was converted to LiteRT compares with itself in TensorFlow, over `rows` sample items.
 
     `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
-    that is more. `given`: the items were a person's own, not made up. `refused` says why the bundle is not for
-    LiteRT, where it is not.
+    that is more. `given`: some of the items were a person's own, not synthetic. `refused` says why the bundle is
+    not for LiteRT, where it is not; `can_be_accepted`: it was converted, and a person may accept that. `accepted` is
+    what one did.
     """
 
     rows: int = 0
     given: bool = False
     difference: float | None = None
     refused: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
+    can_be_accepted: bool = False
+    accepted: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
 
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """digest.json: what a bundle consists of, and what one needs to know of it without its runtime.
 
     `runtimes` are those that the bundle is made for, the best first; `conversion` is how it came to LiteRT, or did
-    not.
+    not; `layout` how its tensors are an item's, where that was tried; `calls` what is done around each call.
     """
 
     digest: str
@@ -67,14 +72,24 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     signature: Signature
     prepared_by: str
     conversion: Conversion | None = None
+    layout: Layout | None = None
+    calls: Mapping[Runtime, Calls] = {}
 
 
-def digest_of(files: Mapping[str, str]) -> str:
-    """The digest of a bundle, `sha256:…`, from the sha256 of each file by its path.
+def digest_of(
+    files: Mapping[str, str],
+    calls: Mapping[Runtime, Calls] | None = None,
+    layout: Layout | None = None,
+) -> str:
+    """The digest of a bundle, `sha256:…`, from the sha256 of each file by its path, and of how it is called.
 
     digest.json, which holds it, and profile.json, which is measured again, are no part of it.
     """
-    lines = (f"{files[path]}  {path}\n" for path in sorted(files) if path not in (DIGEST_FILE, PROFILE_FILE))
+    lines = [f"{files[path]}  {path}\n" for path in sorted(files) if path not in (DIGEST_FILE, PROFILE_FILE)]
+    if calls:
+        lines.append(f"calls {msgspec.json.encode(calls, order='deterministic').decode()}\n")
+    if layout is not None and (answers := layout.for_answers()) != Layout():
+        lines.append(f"layout {msgspec.json.encode(answers, order='deterministic').decode()}\n")
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -88,7 +103,7 @@ def read_digest(text: bytes, where: str) -> Digest:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or str(path) != name or not path.name:
             raise BundleError(f"{where}: {name!r} is not a file inside the bundle; publish the model again")
-    made = digest_of({name: file.sha256 for name, file in digest.files.items()})
+    made = digest_of({name: file.sha256 for name, file in digest.files.items()}, digest.calls, digest.layout)
     if made != digest.digest:
         raise BundleError(
             f"{where}: says {digest.digest}, but its files make {made}; publish the model again"
@@ -134,7 +149,8 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
     names = (", ".join(digest.runtimes) or "none") + (f" (not for litert: {refused})" if refused else "")
     able = [runtime for runtime in digest.runtimes if asked in ("auto", runtime)]
     if not able:
-        raise BundleError(f"model {model!r} is not made for runtime {asked!r}; it is for {names}")
+        accepting = _accepting(digest.conversion) if asked == "litert" else ""
+        raise BundleError(f"model {model!r} is not made for runtime {asked!r}; it is for {names}{accepting}")
     for runtime in able:
         if runtime in offered:
             return runtime
@@ -151,13 +167,24 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
 def reference_runtime(storage: Storage, ref: ModelRef, offered: Collection[str] = RUNTIMES) -> Runtime:
     """The runtime that a job's predictions are held against: TensorFlow, where bundle and stack have it.
 
-    LiteRT's answers then have a second opinion; else they are computed again on the job's own runtime.
+    LiteRT's answers then have a second opinion, unless a person has accepted that they differ; else they are
+    computed again on the job's own runtime.
     """
     if "tensorflow" not in offered:
         return ref.runtime
     where = f"{ref.uri}/{DIGEST_FILE}"
-    made_for = read_digest(storage.read(where), where).runtimes
-    return "tensorflow" if "tensorflow" in made_for else ref.runtime
+    digest = read_digest(storage.read(where), where)
+    is_accepted = digest.conversion is not None and digest.conversion.accepted is not None
+    return "tensorflow" if "tensorflow" in digest.runtimes and not is_accepted else ref.runtime
+
+
+def _accepting(conversion: Conversion | None) -> str:
+    """What can be done where LiteRT was refused."""
+    if conversion is None or conversion.refused is None:
+        return ""
+    if conversion.can_be_accepted:
+        return "; --accept-difference, where it is run or pushed, takes that into the bargain"
+    return "; it was not converted, so there is nothing that --accept-difference could accept"
 
 
 def profile_of(storage: Storage, ref: ModelRef) -> RuntimeProfile | None:

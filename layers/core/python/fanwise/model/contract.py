@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from fanwise.errors import BundleError
+from fanwise.json_text import Malformed, OtherFile, RepeatedKey, read_json
 from fanwise.limits import MAX_COLUMNS
 from fanwise.model.signature import TensorSpec
 from fanwise.records import Kind
@@ -21,6 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_IMAGE_SIDE = 8192  # of the tensor: 8192 by 8192 by 4 as float32 is 1 GB
 DEFAULT_SIGNATURE = "serving_default"
 DEFAULT_TOP_K = 5
+_BOM = b"\xef\xbb\xbf"
 
 
 class _InputKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,10 +106,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_contract(text: bytes, where: str) -> Contract:
     """Read model.json; `where` names the file in messages. Raises `BundleError` with the place and the remedy."""
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{where}: not JSON ({error}); correct it, or leave the file out") from error
+    found = _json(text, where)
     whole = _object(found, where, "", ("name", "signature", "inputs", "outputs"))
     inputs = {
         name: _read_input(value, where, f"inputs.{name}")
@@ -125,6 +124,21 @@ def read_contract(text: bytes, where: str) -> Contract:
         )
     signature = _convert(whole.get("signature", DEFAULT_SIGNATURE), str, where, "signature")
     return Contract(name=name, signature=signature, inputs=inputs, outputs=outputs)
+
+
+def _json(text: bytes, where: str) -> Any:
+    try:
+        read_json(text, where)
+        return msgspec.json.decode(text.removeprefix(_BOM))
+    except OtherFile as error:
+        raise BundleError(f"{where} {error.why}") from error
+    except RepeatedKey as error:
+        raise BundleError(f"{where}{error.place}: {error.why}") from error
+    except Malformed as error:
+        why = f"{error.place.removeprefix(', ')}: {error.why}"
+        raise BundleError(f"{where}: not JSON ({why}); correct it, or leave the file out") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: not JSON ({error}); correct it, or leave the file out") from error
 
 
 def _refuse(where: str, place: str, what: str) -> NoReturn:

@@ -19,6 +19,7 @@ The only module that imports LiteRT; never TensorFlow.
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from fanwise.errors import ModelError
 from fanwise.model.arrays import numpy_dtype
 from fanwise.model.bundle import LITE_FILE
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.contract import DEFAULT_SIGNATURE
 from fanwise.model.runtime import ComputeError, Tensors
 from fanwise.model.signature import TensorSpec
@@ -45,20 +47,24 @@ _UNKNOWN_OP = re.compile(
 class LiteRTRuntime:
     """A signature of a LiteRT model in an interpreter of its own; tensors are allocated once for each shape."""
 
-    def __init__(self, path: Path, signature: str, *, threads: int) -> None:
-        try:
-            interpreter = Interpreter(str(path), num_threads=threads)
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{path.name}: LiteRT cannot load it: {_one_line(error)}") from error
-        self._run = _runner(interpreter, path.name, signature)
+    def __init__(self, path: Path, signature: str, *, threads: int, calls: Calls = PLAIN) -> None:
+        self._load = partial(_loaded, path, signature, threads)
+        self._reset = calls.reset
+        self._interpreter, self._run = self._load()
         # Read now: an interpreter that has computed tells some shapes as they were then.
         self.inputs: Mapping[str, TensorSpec] = _specs(self._run.get_input_details())
-        self.outputs: Mapping[str, TensorSpec] = _specs(self._run.get_output_details())
+        outputs = _specs(self._run.get_output_details())
+        # Without dimensions are a scalar and, of an operation such as a table's, what is as its input is.
+        self.outputs: Mapping[str, TensorSpec] = {
+            name: TensorSpec(spec.dtype, spec.shape or None) for name, spec in outputs.items()
+        }
         self._feeds = {name: numpy_dtype(spec.dtype) for name, spec in self.inputs.items()}
 
     def predict(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """The outputs for the inputs, by the signature's names, as arrays of their own. Raises `ComputeError`."""
-        feeds = {name: tensors[name].astype(dtype, copy=False) for name, dtype in self._feeds.items()}
+        feeds = {name: _fed(tensors[name].astype(dtype, copy=False)) for name, dtype in self._feeds.items()}
+        if self._reset is not None:
+            self._make_fresh()
         try:
             outputs: dict[str, NDArray[Any]] = self._run(**feeds)
         except (ValueError, RuntimeError) as error:
@@ -71,10 +77,17 @@ class LiteRTRuntime:
             ) from error
         return outputs
 
+    def _make_fresh(self) -> None:
+        """Forget what earlier calls left: `reset_all_variables` knows variable tensors, not resource variables."""
+        if self._reset == "variables":
+            self._interpreter.reset_all_variables()
+        else:
+            self._interpreter, self._run = self._load()
 
-def load(bundle: Path, signature: str, *, threads: int) -> LiteRTRuntime:
+
+def load(bundle: Path, signature: str, *, threads: int, calls: Calls = PLAIN) -> LiteRTRuntime:
     """Load a fetched bundle."""
-    return LiteRTRuntime(bundle / LITE_FILE, signature, threads=threads)
+    return LiteRTRuntime(bundle / LITE_FILE, signature, threads=threads, calls=calls)
 
 
 class _Unsigned:
@@ -102,6 +115,31 @@ class _Unsigned:
             name: self._interpreter.get_tensor(details["index"])
             for name, details in self.get_output_details().items()
         }
+
+
+def _loaded(path: Path, signature: str, threads: int) -> tuple[Any, Any]:
+    """An interpreter, and its signature to be called."""
+    try:
+        interpreter = Interpreter(str(path), num_threads=threads)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{path.name}: LiteRT cannot load it: {_one_line(error)}") from error
+    return interpreter, _runner(interpreter, path.name, signature)
+
+
+def _fed(tensor: NDArray[Any]) -> NDArray[Any]:
+    """The tensor as the interpreter reads it: of a text without dimensions it would read an address as the text.
+
+    It reads numpy's own text, which is never empty and does not keep NULs at its end.
+    """
+    if tensor.ndim or tensor.dtype.kind != "O":
+        return tensor
+    text: bytes = tensor[()]
+    if not text or text.endswith(b"\0"):
+        raise ComputeError(
+            "LiteRT takes no text that is empty or ends with NUL where the input has no dimensions",
+            of_values=True,
+        )
+    return np.array(text)
 
 
 def _runner(interpreter: Any, model: str, signature: str) -> Any:

@@ -14,15 +14,27 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from fanwise.errors import BundleError, ItemError, ModelError, PredictionFailed, ResultTooLarge
+from fanwise.errors import (
+    BundleError,
+    ItemError,
+    ModelError,
+    PredictionFailed,
+    ResultShapeMismatch,
+    ResultTooLarge,
+)
 from fanwise.model import runtime as runtimes
-from fanwise.model.arrays import numpy_dtype
-from fanwise.model.binding import Bound, bind, mini_batch, most_at_once, read_labels, row_shape, why_too_large
-from fanwise.model.contract import Contract, ImageInput, read_contract
+from fanwise.model.arranging import arranged
+from fanwise.model.binding import Bound, bind, mini_batch, most_at_once, read_labels, why_too_large
+from fanwise.model.bundle import DIGEST_FILE, Digest, read_digest
+from fanwise.model.calls import PLAIN
+from fanwise.model.contract import Contract, ImageInput, InputContract, read_contract
 from fanwise.model.inputs import Item, Values, check_uri_is_for_one, encoder, stacker
+from fanwise.model.layout import Layout, batch_size, kept_outputs, layout_of
 from fanwise.model.outputs import answers, together
 from fanwise.model.runtime import ComputeError, Runtime
 from fanwise.model.signature import Signature
+from fanwise.model.synthetic import synthetic_inputs
+from fanwise.model.trial import try_out
 from fanwise.records import Kind, ModelRef
 
 MAX_SCORES = 10_000  # of an output, where all are asked for
@@ -32,21 +44,56 @@ Stack = dict[str, NDArray[Any]]  # rows of the same shapes, batch first
 Result = dict[str, object] | ItemError
 
 
+class _NotOneRow(ComputeError):
+    """An output has not one row for each item of a mini-batch."""
+
+    def __init__(self, output: str, shape: tuple[int, ...], items: int) -> None:
+        of_one = f"shape {list(shape)}" + (f" for {items} times the item" if items > 1 else "")
+        super().__init__(
+            f"output {output!r} has {of_one}, so it is not one row; model.json can drop it, or the model be"
+            f" exported with batch size 1, where all rows are the item's",
+            of_values=True,
+        )
+
+
 class Model:
     """A loaded model with its contract.
 
-    `mini_batch` is the number of rows it computes at once, `most_at_once` how many `stack` and `predict_stack`
-    take in one go; `kinds` are the kinds of the values by the names under which items carry them. `is_fetched`:
-    rows are read from elsewhere or decoded (images), and not from the line alone, so that threads make them while
-    the model works; else a thread costs more than it could do.
+    `mini_batch` is the number of items it computes at once, `most_at_once` how many `stack` and `predict_stack`
+    take in one go; `inputs` are what the contract says of each by the signature's names, `kinds` the kinds of the
+    values by the names under which items carry them. `is_fetched`: rows are read from elsewhere or decoded
+    (images), and not from the line alone, so that threads make them while the model works; else a thread costs
+    more than it could do.
     """
 
-    def __init__(self, contract: Contract, labels: Mapping[str, tuple[str, ...]], runtime: Runtime) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        labels: Mapping[str, tuple[str, ...]],
+        runtime: Runtime,
+        *,
+        layout: Layout | None = None,
+        item_at_a_time: bool = False,
+    ) -> None:
+        """`layout` is what the trial found, else it is by the signature alone. Raises `BundleError`.
+
+        `item_at_a_time`: the model is given one item a call, and copies of it where its signature wants more.
+        """
         signature = Signature(runtime.inputs, runtime.outputs)
+        if layout is None:
+            layout = layout_of(signature, kept_outputs(contract, signature))
+        if item_at_a_time:
+            layout = msgspec.structs.replace(layout, item_at_a_time=True)
+        runtime = arranged(runtime, layout)
+        signature = layout.seen(signature)
         self._runtime = runtime
+        self._row_shapes = layout.row_shapes
         self._bound: Bound = bind(contract, signature, labels)
-        self.mini_batch: int = mini_batch(signature, self._bound)
-        self.most_at_once: int = most_at_once(signature, self._bound, self.mini_batch)
+        self.inputs: Mapping[str, InputContract] = self._bound.inputs
+        one = layout.item_at_a_time
+        self._rows: int = (batch_size(signature) or 1) if one else mini_batch(signature, self._bound)
+        self.mini_batch: int = 1 if one else self._rows
+        self.most_at_once: int = 1 if one else most_at_once(signature, self._bound, self.mini_batch)
         self.kinds: Mapping[str, Kind] = contract.kinds(runtime.inputs)
         self._encoders = {
             name: encoder(name, declared, runtime.inputs[name])
@@ -94,9 +141,8 @@ class Model:
     def predict(self, rows: Sequence[Row]) -> list[Result]:
         """The prediction of each row, at most `mini_batch` of them, or what is wrong with it, in their order.
 
-        Where the runtime rejects a mini-batch, its rows are tried alone, and those that fail again are
-        `PredictionFailed`: all of them, if it rejects whatever it is given. Raises `ModelError` for a model whose
-        outputs have not one row an item.
+        Where the runtime rejects a mini-batch, or an output has not one row an item, its rows are tried alone.
+        Those that fail again are `PredictionFailed` or `ResultShapeMismatch`: all, if the model is at fault.
         """
         if len(rows) > self.mini_batch:
             raise ValueError(f"{len(rows)} rows are more than the mini-batch of {self.mini_batch}")
@@ -114,7 +160,7 @@ class Model:
             return self._predictions(stack, rows)
         except ComputeError as error:
             if rows == 1:
-                return [PredictionFailed(f"the model failed on this item: {error}")]
+                return [_failed(error)]
         pieces = _cut(stack, self.mini_batch if rows > self.mini_batch else 1)
         return [result for piece in pieces for result in self.predict_stack(piece)]
 
@@ -130,13 +176,17 @@ class Model:
         other._bound = self._bound._replace(outputs=every)
         return other
 
-    def warm_up(self) -> None:
-        """Compute once at the shapes to come, so that no item waits for it. Raises `ModelError`.
+    def synthetic_inputs(self) -> Stack:
+        """A mini-batch of synthetic inputs, of sizes that the model was seen to compute."""
+        return synthetic_inputs(self._runtime.inputs, self._bound, self._rows, self._row_shapes)
 
-        The values are zeros and empty strings, which a model may rightly reject; any other error is its own.
+    def warm_up(self) -> None:
+        """Compute once on synthetic inputs, so that no item waits for it. Raises `ModelError`.
+
+        Their values a model may rightly reject; any other error is its own.
         """
         try:
-            self._compute({name: _stacked([row]) for name, row in self._blank().items()})
+            self._runtime.predict(self.synthetic_inputs())
         except ComputeError as error:
             if not error.of_values:
                 raise ModelError(f"the model cannot compute: {error}") from error
@@ -169,27 +219,21 @@ class Model:
         tensors = self._runtime.predict({name: self._padded(tensor) for name, tensor in stack.items()})
         for name in self._bound.outputs:
             shape = tensors[name].shape
-            if not shape or shape[0] != self.mini_batch:
-                raise ModelError(
-                    f"output {name!r} has shape {list(shape)} for {self.mini_batch} items, so not one row an item;"
-                    f' model.json can "drop" it'
-                )
+            if not shape or shape[0] != self._rows:
+                raise _NotOneRow(name, shape, self._rows)
         return tensors
 
     def _padded(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """The tensor with `mini_batch` rows, the missing ones copies of the first."""
-        missing = self.mini_batch - len(tensor)
+        """The tensor with the rows that the model is given, the missing ones copies of the first."""
+        missing = self._rows - len(tensor)
         return np.concatenate([tensor, np.repeat(tensor[:1], missing, axis=0)]) if missing else tensor
 
-    def _blank(self) -> Row:
-        return {
-            name: np.full(
-                row_shape(self._bound.inputs[name], spec),
-                b"" if spec.dtype == "string" else 0,
-                numpy_dtype(spec.dtype),
-            )
-            for name, spec in self._runtime.inputs.items()
-        }
+
+def _failed(error: ComputeError) -> ItemError:
+    """The error of the one item that was computed."""
+    if isinstance(error, _NotOneRow):
+        return ResultShapeMismatch(str(error))
+    return PredictionFailed(f"the model failed on this item: {error}")
 
 
 def _stacked(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -216,9 +260,20 @@ def load(folder: Path, ref: ModelRef, *, memory_mb: int) -> Model:
         path = folder / "model.json"
         contract = read_contract(path.read_bytes(), "model.json") if path.exists() else Contract()
         labels = {file: read_labels((folder / file).read_bytes(), file) for file in contract.label_files()}
-        runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb)
-        model = Model(contract, labels, runtime)
+        digest = _digest(folder)
+        calls = digest.calls.get(ref.runtime, PLAIN) if digest else PLAIN
+        runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb, calls=calls)
+        layout = (digest and digest.layout) or try_out(runtime, contract, labels).layout
+        model = Model(contract, labels, runtime, layout=layout, item_at_a_time=calls.item_at_a_time)
         model.warm_up()
     except (BundleError, ModelError, OSError) as error:
         raise ModelError(f"model {ref.name}@{ref.version}: {error}") from error
     return model
+
+
+def _digest(folder: Path) -> Digest | None:
+    """What was found when the bundle was made; None of a folder without."""
+    try:
+        return read_digest((folder / DIGEST_FILE).read_bytes(), DIGEST_FILE)
+    except FileNotFoundError:
+        return None

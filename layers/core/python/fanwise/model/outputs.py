@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanwise.errors import ItemError, NonFiniteResult, NotUtf8Result, ResultTooLarge
+from fanwise.errors import ItemError, NonFiniteResult, NotUtf8Result, ResultShapeMismatch, ResultTooLarge
 from fanwise.limits import MAX_LINE_BYTES
-from fanwise.model.binding import BoundOutput
+from fanwise.model.binding import BoundOutput, single_score
 from fanwise.model.contract import DEFAULT_TOP_K
 from fanwise.model.decimals import shortest
 
@@ -17,9 +17,13 @@ def answers(name: str, output: BoundOutput, tensor: NDArray[Any]) -> list[object
     """What output `name` says of each row of `tensor`, (rows, …): something msgspec encodes, or an `ItemError`.
 
     raw: nested arrays of numbers, bools or text; top_k: the best `k`, best first, equal scores by index; argmax:
-    the best. `NonFiniteResult` for a row with NaN or infinity in it, `NotUtf8Result` for bytes that are no text,
-    `ResultTooLarge` for more of them than a line may have.
+    the best, of equal scores the first. `NonFiniteResult` for a row with NaN or infinity in it, `NotUtf8Result`
+    for bytes that are no text, `ResultShapeMismatch` where there are no scores to choose from, or others than the
+    labels are for, `ResultTooLarge` for more text than a line may have.
     """
+    wrong = why_no_scores(name, output, tensor.shape[1:])
+    if wrong is not None:
+        return [ResultShapeMismatch(wrong) for _ in tensor]
     if tensor.dtype.kind == "O":
         return [_texts(name, row) for row in tensor]
     if tensor.dtype.kind != "f":
@@ -34,6 +38,23 @@ def answers(name: str, output: BoundOutput, tensor: NDArray[Any]) -> list[object
         else NonFiniteResult(f"output {name!r} holds NaN or infinity for this item")
         for row_is_finite in finite
     ]
+
+
+def why_no_scores(name: str, output: BoundOutput, row: tuple[int, ...]) -> str | None:
+    """Why a row of this shape has nothing to choose the best of, where that is to be kept; None where it has."""
+    keep = output.contract.keep
+    if keep == "raw":
+        return None
+    if len(row) != 1 or not row[0]:
+        return f'output {name!r} has shape {list(row)} for an item, and "keep": "{keep}" takes a vector of scores'
+    if row[0] == 1:
+        return single_score(name, keep)
+    if output.labels is not None and len(output.labels) != row[0]:
+        return (
+            f"output {name!r} has {row[0]} scores for an item, and {output.contract.labels} has"
+            f" {len(output.labels)} labels; one a score"
+        )
+    return None
 
 
 def _kept(output: BoundOutput, tensor: NDArray[Any], written: NDArray[Any]) -> list[object]:
@@ -61,7 +82,7 @@ def _labelled(
     scores = np.take_along_axis(written, indices, axis=1).tolist()
     return [
         [
-            {"label": labels[i] if labels is not None and i < len(labels) else str(i), "score": score}
+            {"label": labels[i] if labels is not None else str(i), "score": score}
             for i, score in zip(row, row_scores, strict=True)
         ]
         for row, row_scores in zip(indices.tolist(), scores, strict=True)

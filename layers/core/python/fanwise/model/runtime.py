@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from fanwise.errors import ModelError
 from fanwise.limits import VCPU_MB
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.signature import TensorSpec
 
 _MODULES = {"litert": "fanwise.model.litert_runtime", "tensorflow": "fanwise.model.tensorflow_runtime"}
@@ -76,9 +78,15 @@ def import_runtime(name: str) -> Any:
         raise ModelError(f"runtime {name!r} cannot be imported here: {error}") from error
 
 
-def load(name: str, bundle: Path, signature: str, *, memory_mb: int) -> Runtime:
+def can_be_imported(name: str) -> bool:
+    """Whether a runtime's library is installed here; nothing is imported."""
+    return find_spec({"litert": "ai_edge_litert", "tensorflow": "tensorflow"}[name]) is not None
+
+
+def load(name: str, bundle: Path, signature: str, *, memory_mb: int, calls: Calls = PLAIN) -> Runtime:
     """Load the model of a fetched bundle; `signature` is the name of one. Raises `ModelError`."""
-    runtime: Runtime = import_runtime(name).load(bundle, signature, threads=threads(memory_mb))
+    module = import_runtime(name)
+    runtime: Runtime = module.load(bundle, signature, threads=threads(memory_mb), calls=calls)
     return runtime
 
 

@@ -17,7 +17,8 @@ one process with one thread, on a machine of two cores that was shared while it 
 The only module that imports TensorFlow; never Keras.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tensorflow.core.protobuf import config_pb2
 
 from fanwise.errors import ModelError
 from fanwise.model.bundle import FROZEN, SAVED_MODEL
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.runtime import ComputeError, Tensors
 from fanwise.model.signature import Signature, TensorSpec
 
@@ -39,7 +41,7 @@ _OF_VALUES = (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError)
 class TensorFlowRuntime:
     """A signature of a SavedModel in a session of its own."""
 
-    def __init__(self, folder: Path, signature: str, *, threads: int) -> None:
+    def __init__(self, folder: Path, signature: str, *, threads: int, calls: Calls = PLAIN) -> None:
         self._session = tf.compat.v1.Session(
             graph=tf.Graph(),
             config=tf.compat.v1.ConfigProto(
@@ -61,11 +63,14 @@ class TensorFlowRuntime:
             feeds=[definition.inputs[name].name for name in self._feeds],
             fetches=[definition.outputs[name].name for name in self._fetches],
         )
+        self._make_fresh = _resetting(self._session, calls.variables) if calls.variables else None
 
     def predict(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """The outputs for the inputs, by the signature's names. Raises `ComputeError`."""
         feeds = [tensors[name].astype(dtype, copy=False) for name, dtype in self._feeds.items()]
         try:
+            if self._make_fresh is not None:
+                self._make_fresh()
             fetched = self._call(*feeds)
         except tf.errors.OpError as error:
             message = _one_line(error.message)
@@ -73,10 +78,11 @@ class TensorFlowRuntime:
         return {name: _plain(value) for name, value in zip(self._fetches, fetched, strict=True)}
 
 
-def load(bundle: Path, signature: str, *, threads: int) -> TensorFlowRuntime:
+def load(bundle: Path, signature: str, *, threads: int, calls: Calls = PLAIN) -> TensorFlowRuntime:
     """Load a fetched bundle: its frozen model, or where it was prepared without one its SavedModel."""
     frozen = bundle / FROZEN
-    return TensorFlowRuntime(frozen if frozen.is_dir() else bundle / SAVED_MODEL, signature, threads=threads)
+    folder = frozen if frozen.is_dir() else bundle / SAVED_MODEL
+    return TensorFlowRuntime(folder, signature, threads=threads, calls=calls)
 
 
 def _callable(session: Any, *, feeds: Sequence[str], fetches: Sequence[str]) -> Any:
@@ -88,6 +94,29 @@ def _callable(session: Any, *, feeds: Sequence[str], fetches: Sequence[str]) -> 
     options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
     options.run_options.inter_op_thread_pool = -1  # the caller's thread (RunOptions in config.proto)
     return session._make_callable_from_options(options)
+
+
+def _resetting(session: Any, variables: Sequence[str]) -> Callable[[], None]:
+    """A function that gives the named variables the values again that they have now, just loaded."""
+    values: dict[Any, NDArray[Any]] = {}
+    assigned: list[Any] = []
+    try:
+        with session.graph.as_default():
+            for name in variables:
+                node = session.graph.get_operation_by_name(name)
+                handle, dtype = node.outputs[0], node.get_attr("dtype")
+                is_resource = handle.dtype == tf.resource
+                now = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype) if is_resource else handle
+                fed = tf.compat.v1.placeholder(dtype)
+                values[fed] = session.run(now)
+                assigned.append(
+                    tf.raw_ops.AssignVariableOp(resource=handle, value=fed)
+                    if is_resource
+                    else tf.compat.v1.assign(handle, fed, validate_shape=False).op
+                )
+    except (KeyError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(f"its variable {name!r} cannot be reset: {_one_line(str(error))}") from error
+    return partial(session.run, assigned, values)
 
 
 def signature_of(definition: Any, where: str) -> Signature:
@@ -128,7 +157,8 @@ def _feed_dtype(session: Any, tensor: str) -> Any:
 
 def _plain(value: Any) -> NDArray[Any]:
     """An array of a dtype that numpy knows by itself."""
-    array = np.asarray(value)
+    # A text without dimensions comes as such: as an array of texts it would lose NULs at its end.
+    array = np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 

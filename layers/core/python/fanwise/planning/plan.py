@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fanwise import limits
 from fanwise.commits import work_key
 from fanwise.errors import ManifestError
 from fanwise.items.columns import check_columns
 from fanwise.items.cutting import count_about, cut_entries
 from fanwise.items.folder import write_items_of_folder
-from fanwise.items.lines import bytes_to_read
 from fanwise.items.readable import Readable, check_readable
 from fanwise.model import bundle
+from fanwise.model.missing import refuse_misspelt_columns
 from fanwise.planning.claim import PlanEvent, claim, planned
 from fanwise.planning.ended import close_execution
+from fanwise.planning.probing import probe_of
 from fanwise.planning.replay import SLUG_CHARACTERS, derive_replay_id, find_replayed, write_dead_letters
 from fanwise.planning.resume import resume_job, round_of_the_rest
 from fanwise.planning.source import PinnedItems, pin_items, pin_written_items
@@ -33,11 +33,10 @@ from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
 from fanwise.pricing import Prices, prices_of
 from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize, auto_batch_size, reads_of
 from fanwise.reckoning.estimate import Reckoner
-from fanwise.records import Entry, ItemsSource, Job, ModelRef, Recompute, Round, home_of
+from fanwise.records import ItemsSource, Job, ModelRef, Recompute, Round, home_of
 from fanwise.replays import register_replay
 from fanwise.storage import Location, Storage
 
-_FIRST_ENTRY_BYTES = 4096  # more than one line of a work file
 _LOOKED_AT_BYTES = 1024 * 1024  # of the items file, for how many there are
 
 _encoder = msgspec.json.Encoder()
@@ -126,6 +125,7 @@ def _pinned(
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime, runtimes)
     if items.source is not None and items.source.columns is not None:
         check_columns(items.source.columns, items.uri, model.kinds)
+        refuse_misspelt_columns(items.source.columns, items.uri, model.kinds)
     return PinnedJob(start, items, model, derive_job_id(start, items, model))
 
 
@@ -297,16 +297,5 @@ def _first_round(storage: Storage, home: str, job: Job, asked: PlanEvent) -> Rou
         stalled=0,
         started_at=asked.started_at,
         execution=asked.execution,
-        probe=_probe(storage, home, job) if job.entries > limits.PROBE_ENTRIES else None,
+        probe=probe_of(storage, home, job),
     )
-
-
-def _probe(storage: Storage, home: str, job: Job) -> Entry:
-    """The first few items of the first entry, as an entry of their own."""
-    line = storage.read(home + work_key(0), 0, _FIRST_ENTRY_BYTES).partition(b"\n")[0]
-    first = msgspec.json.decode(line, type=Entry)
-    data = storage.read(job.items.uri, *bytes_to_read(first), job.items.pin())
-    pieces = cut_entries(
-        [data], job.items.kind, limits.PROBE_ITEMS, start=first.start, first_line=first.first_line
-    )
-    return msgspec.structs.replace(next(pieces), entry="probe")

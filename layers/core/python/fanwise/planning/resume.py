@@ -7,6 +7,7 @@ import msgspec
 from fanwise.commits import read_work, walk, work_key, write_work
 from fanwise.errors import JobError
 from fanwise.planning.claim import PlanEvent, claim, planned
+from fanwise.planning.probing import probe_of
 from fanwise.planning.start import Resume
 from fanwise.records import Entry, Job, Round, home_of, job_prefix
 from fanwise.storage import Storage
@@ -50,6 +51,7 @@ def round_of_the_rest(storage: Storage, home: str, job: Job, asked: PlanEvent, m
         execution=asked.execution,
         decided_before=decided,
         first_round=last + 1,
+        probe=None if decided else probe_of(storage, home, job),  # what stopped it before may stop it again
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from fanwise.errors import ItemsFileError
+from fanwise.file_kinds import BEGINNING_BYTES, why_no_text
 from fanwise.items.columns import read_header
 from fanwise.items.folder import version_of_folder
 from fanwise.items.lines import LineKind
@@ -55,6 +56,7 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
     kind = _kind(uri)
     try:
         info = upload or storage.head(uri)
+        beginning = _beginning(storage, uri, info, kind)
     except FileNotFoundError as error:
         raise ItemsFileError(
             f"{uri}: there is no such items file; check the URI (a folder's ends with /)"
@@ -62,10 +64,12 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
     except PermissionError as error:
         raise ItemsFileError(f"{error}; the items file may not be read, or is not there") from error
     columns, begin, first_line = None, 0, 1
+    other = why_no_text(beginning, uri)
+    if other is not None:
+        raise ItemsFileError(f"{uri} {other}")
     if kind == "csv":
-        read_bytes = min(info.size_bytes, MAX_CSV_HEADER_BYTES + 16)  # 16: a BOM and the line end
-        beginning = storage.read(uri, 0, read_bytes, info)
-        columns, begin, first_line = read_header(beginning, uri, is_whole_file=read_bytes == info.size_bytes)
+        is_whole_file = len(beginning) == info.size_bytes
+        columns, begin, first_line = read_header(beginning, uri, is_whole_file=is_whole_file)
     source = ItemsSource(
         uri=uri,
         kind=kind,
@@ -76,6 +80,13 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
         base=folder_of(uri),
     )
     return PinnedItems(uri, info.version_id or info.etag, source, begin=begin, first_line=first_line)
+
+
+def _beginning(storage: Storage, uri: str, info: ObjectInfo, kind: LineKind) -> bytes:
+    """As much of a file as says what it is, and, of a CSV, which columns it has."""
+    wanted = MAX_CSV_HEADER_BYTES + 16 if kind == "csv" else BEGINNING_BYTES  # 16: a BOM and the line end
+    read_bytes = min(info.size_bytes, wanted)
+    return storage.read(uri, 0, read_bytes, info) if read_bytes else b""
 
 
 def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSource:

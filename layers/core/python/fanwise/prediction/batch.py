@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,7 +17,14 @@ import msgspec
 from fanwise import limits
 from fanwise.commits import answer_of, decide, read_commit, unheard
 from fanwise.digests import code_digest, sha256_of_bytes
-from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable, UnreadableObject
+from fanwise.errors import (
+    ItemError,
+    ItemsChanged,
+    MissingInput,
+    ModelError,
+    StoreUnavailable,
+    UnreadableObject,
+)
 from fanwise.items.lines import (
     Record,
     bytes_to_read,
@@ -25,13 +33,14 @@ from fanwise.items.lines import (
     split_records,
 )
 from fanwise.items.parsing import Item, parse_record
+from fanwise.model.missing import named
 from fanwise.model.model import Model
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.parts import EntryParts
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
 from fanwise.prediction.recompute import recompute
 from fanwise.recomputation import read_drawn
-from fanwise.records import Commit, Entry, Invocation, Job, Recompute, home_of, started_text
+from fanwise.records import Commit, Entry, Invocation, Job, Probe, Recompute, home_of, started_text
 from fanwise.storage import Requests, Storage
 
 
@@ -41,7 +50,7 @@ class BatchEvent(msgspec.Struct, frozen=True):
 
     job_id: str
     entry: Entry | None = None
-    probe: Entry | None = None
+    probe: Probe | None = None
     recompute: Recompute | None = None
     load_only: bool = False
 
@@ -95,31 +104,62 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
     return answer_of(commit)
 
 
-def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -> dict[str, Any]:
-    """Predict a few items and keep nothing; raises `ModelError` if the model rejects every one it was given.
+def _probe(probe: Probe, job: Job, environment: Environment, request: Request) -> dict[str, Any]:
+    """Predict a few items and keep nothing.
 
-    A store that does not answer, or not in time, says nothing of the model.
+    Raises `ModelError` if the model rejects every one it was given, `MissingInput` if all lack the same input. A
+    few are tried first, and the others only where that would be so. A store that does not answer, or not in time,
+    says nothing of either.
     """
     model = environment.kept.model(job.model)
-    _, records = _read(environment.storage, job, probe)
+    ranges = [(entry, _read(environment.storage, job, entry)[1]) for entry in probe.ranges()]
+    each = max(1, limits.PROBE_ITEMS // len(ranges))
+    firsts = chain.from_iterable(_items(records[:each], entry.first, job) for entry, records in ranges)
+    results = _tried(firsts, model, environment.pipeline, request)
+    if _why_to_stop(results, job) is not None:
+        others = (_items(records[each:], entry.first + each, job) for entry, records in ranges)
+        results += _tried(chain.from_iterable(others), model, environment.pipeline, request)
+    why = _why_to_stop(results, job)
+    if why is not None:
+        raise why
+    return {"probed": len(results), "failed": sum(isinstance(result, ItemError) for result in results)}
+
+
+def _tried(
+    items: Iterator[Item | ItemError], model: Model, pipeline: Pipeline, request: Request
+) -> list[object]:
+    """What becomes of the items, as far as time allows."""
     results: list[object] = []
     try:
-        items = _items(records, probe, job)
-        for outcomes in environment.pipeline.run(items, model, lambda: _time_to_work_s(request)):
+        for outcomes in pipeline.run(items, model, lambda: _time_to_work_s(request)):
             results += [result for _, result in outcomes]  # what comes before an error counts
     except OutOfTime:
         pass
+    return results
+
+
+def _why_to_stop(results: Sequence[object], job: Job) -> ModelError | MissingInput | None:
+    """What is wrong with all of them; None where one was predicted, or they fail for reasons of their own."""
     errors = [result for result in results if isinstance(result, ItemError)]
-    rejected = [error for error in errors if error.stage in ("predict", "result")]
-    if rejected and len(rejected) == len(results):
+    if not errors or len(errors) < len(results):
+        return None
+    if all(error.stage in ("predict", "result") for error in errors):
         # Not what the model said: it may quote an item, and this goes into logs and events.
-        names = Counter(type(error).__name__ for error in rejected)
-        raise ModelError(
+        names = Counter(type(error).__name__ for error in errors)
+        return ModelError(
             f"the model rejects every one of the first {len(results)} items"
-            f" ({', '.join(f'{name} {n}' for name, n in names.most_common())});"
+            f" ({', '.join(f'{name} {n}' for name, n in names.most_common())}) that were drawn over the whole job;"
             f" run it on a few: their dead letters have what it says of each"
         )
-    return {"probed": len(results), "failed": len(errors)}
+    read = [error for error in errors if error.stage != "read"]  # a line that is no item lacks nothing
+    if 2 * len(read) < len(errors):
+        return None
+    common = [name for name in job.model.kinds if all(name in error.lacks for error in read)]
+    if not common:
+        return None
+    return MissingInput(
+        f"none of {len(read)} items drawn over the whole job has a value for {named(common)}; the first: {read[0]}"
+    )
 
 
 def _recompute(
@@ -158,9 +198,9 @@ def _read(storage: Storage, job: Job, entry: Entry) -> tuple[bytes, list[Record]
     return data, records
 
 
-def _items(records: Sequence[Record], entry: Entry, job: Job) -> Iterator[Item | ItemError]:
-    """The items of an entry, each made when its turn comes, or why a record is none."""
-    return (_parsed(record, index, job) for index, record in enumerate(records, entry.first))
+def _items(records: Sequence[Record], first: int, job: Job) -> Iterator[Item | ItemError]:
+    """The items of records, from index `first` on, each made when its turn comes, or why a record is none."""
+    return (_parsed(record, index, job) for index, record in enumerate(records, first))
 
 
 def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
@@ -234,7 +274,7 @@ def _gather(
     gathered = EntryParts(entry, records, job, request.request_id)
     unread: StoreUnavailable | None = None
     try:
-        items = _items(records, entry, job)
+        items = _items(records, entry.first, job)
         with closing(pipeline.run(items, model, lambda: _time_to_work_s(request))) as run:
             for outcomes in run:
                 gathered.add(outcomes)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotInTime
 
-from fanwise.errors import ItemError, StoreUnavailable
+from fanwise.errors import ItemError, MissingInput, StoreUnavailable
 from fanwise.items.parsing import Item
+from fanwise.model.missing import explained
 from fanwise.model.model import Model, Result, Row
 from fanwise.storage import Storage
 
@@ -131,7 +132,12 @@ class Pipeline:
         return len(ahead)
 
     def _row(self, item: Item, model: Model) -> Row:
-        return model.encode(item.inputs, item.uri, self._storage.read, item.resolve)
+        try:
+            return model.encode(item.inputs, item.uri, self._storage.read, item.resolve)
+        except MissingInput as error:
+            has_uri = item.uri is not None
+            missing = explained(error, item.inputs, item.carried, model.kinds, has_uri=has_uri)
+        raise missing  # here, so that it does not keep the first one, with the item's values
 
     def _leave(self, ahead: Ahead) -> None:
         """Let go of the rows that were not taken. A thread that hangs in one is left to itself, and replaced."""
