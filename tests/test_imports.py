@@ -14,7 +14,8 @@ PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}
 SHARED = {"items", "model"}
 ABOVE = {"reckoning": {"model"}}  # shared too, and what of the shared it may know
-BOTTOM = {"commits", "records", "redaction", "replays", "storage", "errors", "limits", "pricing", "settings"}
+BOTTOM = {"commits", "contents", "durable", "errors", "limits", "pricing", "records", "redaction", "replays"}
+BOTTOM |= {"settings", "storage"}
 OF_HANDLERS = {"telemetry"}  # which stages know nothing of
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 import fanwise
+from fanwise.durable import make_folder, sync_folder, sync_tree, write_durably
 from fanwise.errors import BundleError
 from fanwise.model.bundle import (
     DIGEST_FILE,
@@ -107,15 +108,26 @@ def publish(
     """
     reference = reference_of(prepared, name, version)
     target = models_bucket_folder / MODEL_PREFIX / reference.replace("@", "/")
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_there(target):
+        make_folder(target.parent)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=models_bucket_folder) as temporary:
             copy = Path(temporary, "bundle")
             shutil.copytree(prepared.folder, copy, copy_function=_link_or_copy)
+            if target.exists():
+                os.rename(target, Path(temporary, "broken"))
             _rename(copy, target)
     there = read_digest((target / DIGEST_FILE).read_bytes(), str(target / DIGEST_FILE))
     check_same(reference, there, prepared)
     return reference
+
+
+def _is_there(target: Path) -> bool:
+    """Whether a bundle is published and still what its digest says."""
+    try:
+        digest = read_digest((target / DIGEST_FILE).read_bytes(), DIGEST_FILE)
+    except (OSError, BundleError):
+        return False
+    return damaged(target, digest, digest.files) is None
 
 
 def reference_of(prepared: PreparedBundle, name: str | None = None, version: str | None = None) -> str:
@@ -211,7 +223,7 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None) -> _Ma
         (folder / DIGEST_FILE).write_bytes(text)
         _keep(folder, digest, cache)
         if folder.exists():  # the same files were there: what is known of them may be more by now
-            os.replace(folder / DIGEST_FILE, _folder(cache, digest.digest) / DIGEST_FILE)
+            write_durably(str(_folder(cache, digest.digest) / DIGEST_FILE), text)
     return _Made(digest.digest, report.notes)
 
 
@@ -263,9 +275,11 @@ def _keep_profile(given: Path, kept: Path) -> None:
 
 
 def _rename(folder: Path, target: Path) -> None:
-    """Rename, unless another process was first."""
+    """Rename, unless another process was first; what is in it is on the disk before."""
+    sync_tree(folder)
     try:
         os.rename(folder, target)
+        sync_folder(target.parent)
     except OSError:
         if not (target / DIGEST_FILE).exists():
             raise
@@ -286,10 +300,8 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _write_whole(path: Path, text: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    make_folder(path.parent)
+    write_durably(str(path), text)
 
 
 def safe_name(stem: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from fanwise.durable import make_folder, sync_file, sync_folder
 from fanwise.records import Part
 from fanwise.storage import STREAM_CHUNK_BYTES, Storage
 
@@ -40,7 +41,7 @@ def collect(
 
     Each file takes its place when it is whole, the summary last.
     """
-    to.mkdir(parents=True, exist_ok=True)
+    make_folder(to)
     parts = read_parts(storage, home) if parts is None else parts
     for folder in ("predictions", "failures"):
         wanted = [part for part in parts if part.key.startswith(f"{folder}/")]
@@ -83,11 +84,13 @@ def write_whole(path: Path, body: bytes) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write, which takes its place when it is complete."""
+    """A file beside `path` to write, which takes its place when it is complete and on the disk."""
     temporary = path.with_name(f".{path.name}.writing")
     try:
         yield temporary
+        sync_file(temporary)
         temporary.replace(path)
+        sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:

@@ -54,12 +54,12 @@ class JobHome:
 
         Raises `InputError` where OUT cannot be written to, or another command works in it.
         """
-        was_there = self.out.exists()
+        was_there, had_work = self.out.exists(), self.work_dir.exists()
         lock = self._lock()
         try:
             yield
         finally:
-            if not (self.work_dir / _HOME_FILE).exists():
+            if not had_work and not (self.work_dir / _HOME_FILE).exists():
                 shutil.rmtree(self.work_dir, ignore_errors=True)
                 if not was_there:
                     with suppress(OSError):  # somebody else has put something there

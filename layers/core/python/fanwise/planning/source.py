@@ -54,7 +54,7 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
         return PinnedItems(uri, marked or listing, None, listing)
     kind = _kind(uri)
     try:
-        info = upload or storage.head(uri)
+        info = upload or storage.pin(uri)
     except FileNotFoundError as error:
         raise ItemsFileError(
             f"{uri}: there is no such items file; check the URI (a folder's ends with /)"
@@ -80,7 +80,7 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
 
 def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSource:
     """Pin items that were written into a job's home; `base` is what relative URIs in them would be relative to."""
-    info = storage.head(items_uri)
+    info = storage.pin(items_uri)
     return ItemsSource(
         uri=items_uri,
         kind="jsonl",
