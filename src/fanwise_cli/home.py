@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import msgspec
 from fanwise.errors import InputError
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.collecting import RESULTS, collect, write_whole
+from fanwise_cli.terminal import JobConsole
 
 INNER, REPLAYS = ".fanwise", "replays"
 _HOME_FILE, _LOCK_FILE = "home.json", "lock"
@@ -39,6 +40,10 @@ class HeldJob(msgspec.Struct, frozen=True):
     start: dict[str, Any] = {}
     folders: dict[str, str] = {}
     replays: tuple[str, ...] = ()
+
+
+class HomeDamaged(InputError):
+    """home.json is not what was written."""
 
 
 class JobHome:
@@ -83,16 +88,33 @@ class JobHome:
         return lock
 
     def job(self) -> HeldJob | None:
-        """The job that OUT holds, if any. Raises `InputError` where home.json is not what was written."""
+        """The job that OUT holds, if any. Raises `HomeDamaged` where home.json is not what was written."""
         path = self.work_dir / _HOME_FILE
         try:
             return msgspec.json.decode(path.read_bytes(), type=HeldJob)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path}: is damaged ({error}); choose another --out, or remove {self.out}"
+            raise HomeDamaged(
+                f"{path}: is damaged ({error}); run the same fanwise run again, which finds the job that is there"
             ) from error
+
+    def job_or_damaged(self, base: str, jobs_folder: Path) -> HeldJob | None:
+        """The job that OUT holds; where home.json is damaged, `base` if that is there.
+
+        Raises `InputError` where it is not: nobody can say which job was held.
+        """
+        try:
+            return self.job()
+        except HomeDamaged as error:
+            if not (jobs_folder / base).is_dir():
+                raise InputError(
+                    f"{self.work_dir / _HOME_FILE}: is damaged, and {self.out} does not hold this job;"
+                    f" choose another --out, or remove {self.out}"
+                ) from error
+            held = HeldJob(base, base)
+            self.write(held)
+            return held
 
     def hold(self, job: HeldJob, jobs_folder: Path) -> None:
         """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""
@@ -132,6 +154,19 @@ class JobHome:
         except ValueError:
             return None
         return summary if isinstance(summary, dict) and summary.get("job_id") == job.job_id else None
+
+    def are_whole(self, size_bytes: Mapping[str, int], console: JobConsole, to: Path | None = None) -> bool:
+        """Whether the results that were brought to OUT, or to `to`, have the sizes that they should have."""
+        for name, expected in size_bytes.items():
+            path = (to or self.out) / f"{name}.jsonl"
+            found = path.stat().st_size if path.exists() else 0
+            if found != expected:
+                what = (
+                    f"{path} has {found:,} bytes, its parts have {expected:,}; the results are written again"
+                )
+                console.tell(what, "yellow", wrap=True)
+                return False
+        return True
 
     def collect(self, job_folder: Path, to: Path | None = None) -> dict[str, Any]:
         """Bring a job's results out of the results bucket, the parts that count in index order; the summary.

@@ -8,7 +8,7 @@ there already by the same way.
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 
 from fanwise.errors import message_of_cause
 from fanwise.records import ExecutionRecord, execution_key
+from fanwise_cli.collecting import PartDamaged
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
 from fanwise_cli.interruption import interruption
@@ -45,8 +46,14 @@ def run(options: RunOptions, *, console: JobConsole, further: Further = dict) ->
     home = JobHome(options.out)
     with home.held():
         prepared, held = prepare(options, home, console)
+        mended = prepared.mend(home.work_dir, held.job_id, prepared.start, console)
         summary = home.summary(held)
-        if summary is not None and not summary["items"]["missing"]:
+        if (
+            summary is not None
+            and not summary["items"]["missing"]
+            and mended.is_whole
+            and home.are_whole(mended.size_bytes, console)
+        ):
             if not options.how.quiet:
                 console.tell(
                     f"{options.out} holds this job already; nothing was run (--again runs it anew)", "dim"
@@ -121,7 +128,14 @@ def _finish(
         if not how.quiet:
             console.tell(f"Logs: {home.work_dir / 'logs'}", "dim")
         return RunResult(EXIT_FAILED)
-    summary = home.collect(folder, prepared.results)
+    try:
+        summary = home.collect(folder, prepared.results)
+    except PartDamaged:
+        if prepared.is_mended:
+            raise  # again: this disk does not keep what is written
+        prepared.mend(home.work_dir, folder.name, None, console)
+        again = replace(prepared, start={"resume": folder.name}, notes=(), is_mended=True)
+        return run_prepared(how, home, again, console, goes_on=f"fanwise resume {home.out}", further=further)
     return tell_summary(how, summary, prepared.results, further=further, home=home.out)
 
 

@@ -312,7 +312,7 @@ def test_2_out(fanwise: Fanwise, tmp_path: Path, items: Path, bundle: Path, out:
     assert [path.name for path in items.parent.iterdir()] == ["items.jsonl"]
     assert into(out).code == 0
     write_items(items, [item(1)])
-    refused(into(out), out, "holds another job", "choose another --out")
+    refused(into(out), items, "its content has changed since", "choose another --out, or --again")
     (out / ".fanwise/home.json").write_text("")
     refused(into(out), out / ".fanwise/home.json", "damaged")
 

@@ -125,7 +125,7 @@ def walk(storage: Storage, home: str, *, by_answers: bool = True) -> Walk:
     Raises `FanwiseError` where a commit's counts do not add up to its entry's, or its rests are not parts of it:
     something else wrote there.
     """
-    told = _told(storage, home) if by_answers else {}
+    told = answered(storage, home) if by_answers else {}
     level = read_work(storage, home, 0)
     planned, commits, left = len(level), [], []
     with ThreadPoolExecutor(READERS) as readers:
@@ -142,7 +142,7 @@ def walk(storage: Storage, home: str, *, by_answers: bool = True) -> Walk:
     return Walk(planned, commits, left)
 
 
-def _told(storage: Storage, home: str) -> dict[str, Commit]:
+def answered(storage: Storage, home: str) -> dict[str, Commit]:
     """The commits that the Map Runs' children answered with, by entry, as far as the files can be read."""
     bucket = Location.parse(home).bucket
     told: dict[str, Commit] = {}

@@ -131,6 +131,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     count: int
     size_bytes: int
+    sha256: str = ""  # in hex; none in a ledger that was written before there were digests
 
 
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,7 +63,7 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
         raise ItemsFileError(f"{error}; the items file may not be read, or is not there") from error
     columns, begin, first_line = None, 0, 1
     if kind == "csv":
-        read_bytes = min(info.size_bytes, MAX_CSV_HEADER_BYTES + 16)  # 16: a BOM and the line end
+        read_bytes = header_bytes(info.size_bytes)
         beginning = storage.read(uri, 0, read_bytes, info)
         columns, begin, first_line = read_header(beginning, uri, is_whole_file=read_bytes == info.size_bytes)
     source = ItemsSource(
@@ -89,6 +89,11 @@ def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSourc
         version_id=info.version_id,
         base=base,
     )
+
+
+def header_bytes(size_bytes: int) -> int:
+    """How much of a CSV file of that size is read for its header."""
+    return min(size_bytes, MAX_CSV_HEADER_BYTES + 16)  # 16: a BOM and the line end
 
 
 def _kind(uri: str) -> LineKind:
