@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -77,6 +78,9 @@ class FakeModel(Model):
         finally:
             with self._counting:
                 self.encoding -= 1
+
+    def with_all_scores(self) -> Self:
+        return self
 
     def stack(self, items: Sequence[Values]) -> Stack | None:
         return None

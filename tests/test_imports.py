@@ -14,8 +14,21 @@ PACKAGE = Path(fanwise.__file__).parent
 STAGES = {"planning", "prediction", "failures", "aggregation"}
 SHARED = {"items", "model"}
 ABOVE = {"reckoning": {"model"}}  # shared too, and what of the shared it may know
-BOTTOM = {"commits", "contents", "durable", "errors", "limits", "pricing", "records", "redaction", "replays"}
-BOTTOM |= {"settings", "storage"}
+BOTTOM = {
+    "commits",
+    "contents",
+    "digests",
+    "durable",
+    "records",
+    "recomputation",
+    "redaction",
+    "replays",
+    "storage",
+    "errors",
+    "limits",
+    "pricing",
+    "settings",
+}
 OF_HANDLERS = {"telemetry"}  # which stages know nothing of
 
 

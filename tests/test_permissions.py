@@ -175,6 +175,13 @@ def a_job_with_faults_that_leave_orphans_and_failed_children(cloud: PermittedJob
 
 
 @scenario
+def a_job_whose_items_are_predicted_again(cloud: PermittedJobs) -> None:
+    start = cloud.start({"items": put_items(cloud, "", "NotFound", ""), "recompute": 5})
+    recomputed = results_of(cloud, cloud.run(start)).summary["recomputed"]
+    assert (recomputed["items"], recomputed["agreed"]) == (2, 2)
+
+
+@scenario
 def a_job_that_fails_after_it_succeeded(cloud: PermittedJobs) -> None:
     start = cloud.start({"items": put_items(cloud, "", "die")})
     results = results_of(cloud, cloud.run(start))

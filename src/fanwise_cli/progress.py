@@ -149,6 +149,8 @@ class JobProgress(Observer):
             self._show("trying the model")
         elif state_name == "WaitBeforeRound":
             self._show(f"waiting {state_input['wait_s']} s before the next round")
+        elif state_name == "RecomputeItems":
+            self._show("predicting some items again")
         elif state_name == "AggregateResults":
             self._show("accounting")
 

@@ -21,6 +21,7 @@ _PHASES = {
     "LoadModel": "trying the model",
     "PredictItems": "predicting",
     "WaitBeforeRound": "between rounds",
+    "RecomputeItems": "predicting some items again",
     "AggregateResults": "accounting",
 }
 

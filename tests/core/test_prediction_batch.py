@@ -412,5 +412,5 @@ def test_a_model_error_passes(cloud: JobCloud) -> None:
 
 def test_an_event_that_asks_nothing_is_refused(cloud: JobCloud) -> None:
     job = Planned(cloud, [""])
-    with pytest.raises(msgspec.ValidationError, match="wants an entry, a probe, or load_only"):
+    with pytest.raises(msgspec.ValidationError, match="wants an entry, a probe, recompute or load_only"):
         cloud.predict({"job_id": job.round.job_id})

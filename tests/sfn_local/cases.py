@@ -142,6 +142,16 @@ JOBS = (
         f"{_PLANNED} {_ROUND} {_ROUND} {_TOLD_OF_DEAD_LETTERS} JobSucceeded",
         AGGREGATE,
     ),
+    *(
+        _job(name, f"{_PLANNED} {_ROUND} AnyWork {recomputed} AggregateResults {_TOLD} {end}", AGGREGATE)
+        for name, recomputed, end in (
+            ("Recomputed", "RecomputeItems", "JobSucceeded"),
+            ("RecomputedByLiteRT", "RecomputeItems", "JobSucceeded"),
+            ("RecomputeRetried", "RecomputeItems*7", "JobSucceeded"),
+            ("RecomputeThrottled", "RecomputeItems*7", "JobSucceeded"),
+            ("RecomputeDiffers", "RecomputeItems", "JobFailed"),
+        )
+    ),
     _job("ItemsMissing", f"{_PLANNED} {_ROUND} {_TOLD} JobFailed", AGGREGATE),
     _job("AggregateRetried", f"{_PLANNED} {_ROUND}*8 {_TOLD} JobSucceeded", AGGREGATE),
     _job("AggregateDiedAndWasRetried", f"{_PLANNED} {_ROUND}*3 {_TOLD} JobSucceeded", AGGREGATE),

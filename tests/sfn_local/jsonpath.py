@@ -24,6 +24,7 @@ _CONDITIONS: Mapping[str, JSON] = {
     "{% $states.input.duplicate %}": {"Variable": "$.duplicate", "BooleanEquals": True},
     "{% $exists($states.input.summary) %}": {"Variable": "$.summary", "IsPresent": True},
     "{% $exists($states.input.probe) %}": {"Variable": "$.probe", "IsPresent": True},
+    "{% $exists($states.input.recompute) %}": {"Variable": "$.recompute", "IsPresent": True},
     "{% $states.input.entries = 0 %}": {"Variable": "$.entries", "NumericEquals": 0},
     "{% $states.input.wait_s > 0 %}": {"Variable": "$.wait_s", "NumericGreaterThan": 0},
     "{% $states.input.summary.items.dead_lettered > 0 %}": {
@@ -42,6 +43,8 @@ _OUTPUTS: Mapping[str, JSON] = {
     "{% $states.result.Payload %}": {"OutputPath": "$.Payload"},
     "{% $states.input.summary %}": {"OutputPath": "$.summary"},
     "{% $merge([$states.input, {'map_run': $states.result}]) %}": {"ResultPath": "$.map_run"},
+    "{% $merge([$states.input, {'recomputed': $states.result}]) %}": {"ResultPath": "$.recomputed"},
+    "{% $merge([$states.input, {'recomputed': $states.errorOutput}]) %}": {"ResultPath": "$.recomputed"},
     "{% $merge([$states.input, {'stop': $states.errorOutput}]) %}": {"ResultPath": "$.stop"},
     "{% $merge([$states.input, {'failure': $states.errorOutput}]) %}": {"ResultPath": "$.failure"},
     '{"job_id": "{% $job_id %}", "duplicate": true}': {},  # what DuplicateJob gets is that already

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanwise.aggregation.recomputed import recomputed_of
 from fanwise.commits import answer_of
+from fanwise.recomputation import Recomputed
 from fanwise.records import Commit, Entry, Round
 from fanwise_local.states.payloads import JSON
 from jobs import RESULTS, JobCloud
@@ -18,6 +20,7 @@ from sfn_local.mock_config import PATH, MockConfigError, Response, read_mock_con
 
 CONFIG = read_mock_config(PATH.read_bytes())
 EXECUTION = STOPPED["detail"]["executionArn"]
+RECOMPUTED = {f"recomputed.{key}" for key in (*Recomputed.__struct_fields__, "reason")}
 
 
 def written(responses: JSON, cases: JSON = None) -> str:
@@ -151,10 +154,30 @@ class TestAnswers:
                 others.remove(names(payload))
                 continue
             assert msgspec.to_builtins(msgspec.convert(payload, Round)) == payload
-            assert names(payload.get("summary") or last["summary"]) == names(last["summary"])
+            summary = payload.get("summary") or last["summary"]
+            assert names(summary) - RECOMPUTED == names(last["summary"])
             rounds += 1
         assert others == []
         assert rounds > 10
+
+    def test_items_predicted_again(self) -> None:
+        answers = list(payloads("RecomputeItems"))
+        for payload in answers:
+            assert json.loads(msgspec.json.encode(msgspec.convert(payload, Recomputed))) == payload
+        told = [
+            payload["summary"]["recomputed"]
+            for payload in payloads("AggregateResults")
+            if "summary" in payload
+        ]
+        came_to = [
+            json.loads(json.dumps(recomputed_of({"recomputed": {"StatusCode": 200, "Payload": payload}})))
+            for payload in answers
+        ]
+        throttled = CONFIG.responses["ThrottledSevenTimes"].last.thrown
+        assert throttled is not None
+        came_to.append(recomputed_of({"recomputed": {"Error": throttled.error, "Cause": throttled.cause}}))
+        assert [one for one in told if one is not None and one not in came_to] == []
+        assert sum(one is not None for one in told) == len(came_to) - 1  # one is what two cases come to
 
     def test_answers_about_entries(self, cloud: JobCloud) -> None:
         _, planned, (first, second, *_) = self.planned(cloud)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fanwise.commits import MAP_RUNS, answered
+from fanwise.commits import MAP_RUNS, read_answers
 from fanwise.errors import InputError, ItemsChanged
 from fanwise.records import Claim, Entry, Job, Part
 from fanwise.storage import Location
@@ -24,7 +24,7 @@ from fanwise_local.template import Stack
 __all__ = ["Mended", "mend"]
 
 ASIDE = "damaged"  # below the local cloud's folder
-_ENDED = ("summary.json", "parts.jsonl", "_SUCCESS")  # what a job has that has ended
+_ENDED = ("summary.json", "digests.txt", "parts.jsonl", "_SUCCESS")  # what a job has that has ended
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def mend(
     job, entries = plan
     ledger = read_ledger(files, entries)
     _check_rounds(files)
-    if differ(ledger.commits, answered(planning.storage, planning.home)):
+    if differ(ledger.commits, read_answers(planning.storage, planning.home)):
         if not files.told:
             files.say(MAP_RUNS, "is not what was committed", "the commits count")
         files.set_aside(MAP_RUNS.rstrip("/"))

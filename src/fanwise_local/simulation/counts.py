@@ -19,6 +19,7 @@ PART_OF_STATE = {
     "LoadModel": "start",
     "PredictItems": "rounds",
     "WaitBeforeRound": "waits",
+    "RecomputeItems": "account",
     "AggregateResults": "account",
 }
 _START_AND_END = 2  # transitions that are no states

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from fanwise.digests import commit_encoder
 from fanwise.errors import FanwiseError, ItemsChanged
 from fanwise.records import Commit, Entry, Job
 from fanwise.storage import Location, Storage
@@ -64,7 +65,9 @@ def decide(
     `commit.invocation.request_id` makes it unique to its writer, so that an answer that got lost is not taken
     for a rival; `committed` is told of it if it is the one. `home` ends with a slash.
     """
-    winner = _commit_decoder.decode(storage.create(home + commit_key(commit.entry), _encoder.encode(commit)))
+    winner = _commit_decoder.decode(
+        storage.create(home + commit_key(commit.entry), commit_encoder.encode(commit))
+    )
     if winner.invocation.request_id == commit.invocation.request_id:
         committed(winner)
     return winner
@@ -125,7 +128,7 @@ def walk(storage: Storage, home: str, *, by_answers: bool = True) -> Walk:
     Raises `FanwiseError` where a commit's counts do not add up to its entry's, or its rests are not parts of it:
     something else wrote there.
     """
-    told = answered(storage, home) if by_answers else {}
+    told = read_answers(storage, home) if by_answers else {}
     level = read_work(storage, home, 0)
     planned, commits, left = len(level), [], []
     with ThreadPoolExecutor(READERS) as readers:
@@ -142,7 +145,7 @@ def walk(storage: Storage, home: str, *, by_answers: bool = True) -> Walk:
     return Walk(planned, commits, left)
 
 
-def answered(storage: Storage, home: str) -> dict[str, Commit]:
+def read_answers(storage: Storage, home: str) -> dict[str, Commit]:
     """The commits that the Map Runs' children answered with, by entry, as far as the files can be read."""
     bucket = Location.parse(home).bucket
     told: dict[str, Commit] = {}

@@ -7,17 +7,19 @@ the commit there and goes by it. One poison among 256 stands alone after four ro
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from fanwise import limits
 from fanwise.commits import answer_of, decide, read_commit, read_job, unheard
+from fanwise.digests import code_digest, sha256_of_bytes
 from fanwise.errors import ItemsChanged
 from fanwise.items.dead_letters import dead_letter_of_record
 from fanwise.items.lines import bytes_to_read, cut, split_records
 from fanwise.pricing import Meter
-from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, home_of
+from fanwise.records import Commit, Entry, Failure, Invocation, Job, Part, home_of, moment_text
 from fanwise.redaction import redacted
 from fanwise.storage import Storage
 
@@ -69,6 +71,7 @@ def handle_failure(
 
 def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invocation: Invocation) -> Commit:
     entry, error = failed.entry, failed.failure.get("Error", "Lambda.Unknown")
+    started_at = moment_text(datetime.now(UTC))
     data = storage.read(job.items.uri, *bytes_to_read(entry), job.items.pin())
     if entry.count > 1:
         return Commit(
@@ -77,6 +80,9 @@ def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invoc
             invocation=invocation,
             rest=cut(data, job.items.kind, entry, limits.CUT_INTO),
             died=error,
+            items_sha256=sha256_of_bytes(data),
+            started_at=started_at,
+            code=code_digest(),
         )
     records = list(
         split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end)
@@ -99,9 +105,14 @@ def _commit_of(failed: FailedBatch, job: Job, storage: Storage, home: str, invoc
         attempt=entry.attempt,
         invocation=invocation,
         dead_lettered=1,
-        failures=Part(key=key, first=entry.first, count=1, size_bytes=len(line)),
+        failures=Part(
+            key=key, first=entry.first, count=1, size_bytes=len(line), sha256=sha256_of_bytes(line)
+        ),
         failures_by_error={error: 1},
         died=error,
+        items_sha256=sha256_of_bytes(data),
+        started_at=started_at,
+        code=code_digest(),
     )
 
 

@@ -35,6 +35,7 @@ DEADLINE_RESERVE_S = 10.0  # kept free before the deadline, to write parts and c
 AFTER_LOAD_S = 3.0  # that must be left when the model is loaded, to try a mini-batch and commit it
 MAX_REST_ENTRIES = 64  # that one invocation leaves over what it had no time for in
 PROBE_ITEMS = 8
+MAX_RECOMPUTED = 1000  # items of a job that are predicted again, each alone, in one invocation
 PROBE_ENTRIES = 20  # jobs of more entries are probed before the fan-out
 ALONE_ATTEMPT = 2  # from which an item whose object the store does not give is set apart from its neighbours
 UNREADABLE_ATTEMPT = (

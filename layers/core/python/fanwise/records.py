@@ -4,12 +4,12 @@
 s3://RESULTS/jobs/JOB_ID/
   claim.json  job.json  work/0.jsonl …  [items.jsonl]
   commits/ENTRY.json  predictions/….jsonl  failures/….jsonl  map-run/…
-  parts.jsonl  summary.json  _SUCCESS  [replays/NUMBER-JOB_ID.json]
+  parts.jsonl  digests.txt  summary.json  _SUCCESS  [replays/NUMBER-JOB_ID.json]
 s3://RESULTS/executions/NAME.json      which job an execution has
 ```
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -28,6 +28,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_concurrency: int = DEFAULT_CONCURRENCY
     tolerated_failure_percentage: float = 100
     runtime: Literal["auto", "tensorflow", "litert"] = "auto"
+    recompute: int = 0
 
 
 class ItemsSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +71,13 @@ class ModelRef(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, Kind]
 
 
+class Recompute(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's items that are predicted again alone before its verdict: how many, and on which runtime."""
+
+    items: int
+    runtime: Runtime
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """A unit of work: items `first` … `first + count - 1`, in bytes [start, end) of the items file.
 
@@ -108,6 +116,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     suspects: int = 0
     estimate: dict[str, Any] | None = None
+    recompute: Recompute | None = None
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +134,7 @@ class ExecutionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of predictions or dead letters, of the items `first` … in index order."""
+    """A file of predictions or dead letters, of the items `first` … in index order. `sha256` is of its bytes."""
 
     key: str
     first: int
@@ -156,6 +165,10 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
     `predicted + dead_lettered + sum(rest counts)` is the entry's count. `died` is the error that Step Functions
     saw, where HandleFailure decided. `failures_by_error` counts this entry's dead letters.
+
+    `items_sha256` is of the bytes of the items file that were read for the entry (`items.lines.bytes_to_read`),
+    `started_at` when the invocation began, `code` a short digest of the code that wrote this
+    (`digests.code_digest`). Commits that were written before there were digests have none of the three.
     """
 
     entry: str
@@ -168,6 +181,9 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     failures_by_error: dict[str, int] = {}
     rest: tuple[Entry, ...] = ()
     died: str | None = None
+    items_sha256: str = ""
+    started_at: str = ""
+    code: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +204,8 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `decided_before` those that had when this execution began (a resume), which was with round `first_round`;
     `stalled` the rounds in a row that decided nothing; `unfinished` the tries so far that left no commit. `stop`
     is why no further round may run, as Step Functions has it (`{"Error", "Cause"}`). `others` and `others_gb_s`
-    are the invocations of PlanJob and AggregateResults so far, and what they took. With `closes` this execution
+    are the invocations of PlanJob and AggregateResults so far, and what they took. With `recompute` every item is
+    decided, and some are predicted again before the verdict. With `closes` this execution
     accounts for another one, `execution`, which died or was stopped.
     """
 
@@ -212,8 +229,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: dict[str, str] | None = None
     closes: bool = False
     probe: Entry | None = None
+    recompute: Recompute | None = None
     summary: dict[str, Any] | None = None
     failures_uri: str | None = None
+
+
+def started_text(ago_s: float) -> str:
+    """When something began that has taken `ago_s` seconds so far, as a job's files have a moment."""
+    return moment_text(datetime.now(UTC) - timedelta(seconds=ago_s))
 
 
 def moment_text(moment: datetime) -> str:

@@ -43,10 +43,10 @@ def write_summary(storage: Storage, home: str, summary: dict[str, Any]) -> None:
 
 
 def told_of_replays(storage: Storage, bucket: str, home: str) -> list[dict[str, Any]]:
-    """What a job's summary tells of its replays: `{"job_id", "status", "items"}` of each that has ended."""
+    """What a job's summary says of its replays: `{"job_id", "status", "items", "root"}` of each that has ended."""
     told = []
     for job_id in replays_of(storage, home):
         summary = read_summary(storage, home_of(bucket, job_id))
         if summary is not None:
-            told.append({key: summary[key] for key in ("job_id", "status", "items")})
+            told.append({key: summary.get(key) for key in ("job_id", "status", "items", "root")})
     return told

@@ -11,11 +11,14 @@ import msgspec
 from fanwise import limits
 from fanwise.aggregation.accounting import account
 from fanwise.aggregation.parts import parts_of, remove_orphans
+from fanwise.aggregation.recomputed import recomputed_of
 from fanwise.aggregation.stopping import reason_to_stop
 from fanwise.aggregation.summary import summary_of
 from fanwise.commits import read_job, read_work, walk, write_work
+from fanwise.digests import DIGESTS_KEY, digests_of, digests_text, root_of, sha256_of_bytes
 from fanwise.pricing import Meter
 from fanwise.reckoning.job_usage import Others
+from fanwise.recomputation import draw, write_drawn
 from fanwise.records import Round, home_of, job_prefix
 from fanwise.replays import read_summary, told_of_replays, write_summary
 from fanwise.storage import Storage
@@ -61,6 +64,22 @@ def aggregate_results(
                 **_others(before, meter),
             )
         )
+    wanted = None if "recomputed" in event or ledger.left or before.closes else job.recompute
+    if wanted is not None and (drawn := draw(storage, home, ledger.commits, wanted.items, job.job_id)):
+        write_drawn(storage, home, drawn)
+        return _to_builtins(
+            msgspec.structs.replace(
+                before,
+                round=before.round + ran,
+                entries=0,
+                wait_s=0,
+                decided=after.decided,
+                unfinished=before.unfinished + after.unfinished,
+                probe=None,
+                recompute=wanted,
+                **_others(before, meter),
+            )
+        )
     predictions, failures = parts_of(ledger.commits)
     storage.write(home + "parts.jsonl", msgspec.json.Encoder().encode_lines([*predictions, *failures]))
     summary = summary_of(
@@ -73,7 +92,12 @@ def aggregate_results(
         rounds=before.round + ran,
         region=region,
         others=Others(*_others(before, meter).values()),
+        recomputed=recomputed_of(event),
     )
+    digests = digests_text(digests_of(storage, home, ledger.commits))
+    storage.write(home + DIGESTS_KEY, digests)
+    summary["digests"] = sha256_of_bytes(digests)
+    summary["root"] = root_of(summary)
     summary["replays"] = told_of_replays(storage, results_bucket, home)
     remove_orphans(storage, home, ledger.commits)
     write_summary(storage, home, summary)
@@ -91,6 +115,7 @@ def aggregate_results(
             decided=after.decided,
             stop=None,
             probe=None,
+            recompute=None,
             summary=summary,
             failures_uri=home + "failures/",
         )

@@ -26,7 +26,7 @@ def reason_to_stop(
 ) -> str | None:
     """Why no further round may run although work is left; None while one may."""
     if before.stop is not None:
-        return f"{before.stop.get('Error')}: {_message_of(before.stop.get('Cause'))}"
+        return f"{before.stop.get('Error')}: {message_of(before.stop.get('Cause'))}"
     errors = _errors_of_children(event, storage) if after.unfinished else Counter()
     final = next((text for text in errors if text.startswith(tuple(f"{e}: " for e in FINAL_ERRORS))), None)
     if final:
@@ -73,7 +73,7 @@ def _errors_of_children(event: Mapping[str, Any], storage: Storage) -> Counter[s
     except (FileNotFoundError, PermissionError, KeyError, TypeError, msgspec.DecodeError):
         return Counter()  # it only explains; the commits are what counts
     return Counter(
-        f"{row.get('Error') or row.get('Status')}: {_message_of(row.get('Cause'))}"
+        f"{row.get('Error') or row.get('Status')}: {message_of(row.get('Cause'))}"
         for row in _rows(text.decode("utf-8", "replace"))
     )
 
@@ -92,7 +92,7 @@ def _rows(text: str) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _message_of(cause: str | None) -> str:
-    """The message in the cause of an error, as it may be told."""
+def message_of(cause: str | None) -> str:
+    """The message in the cause of an error, as it may be reported."""
     message = message_of_cause(cause) if cause else "no cause given"
     return redacted(message, _MAX_MESSAGE_CHARACTERS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import fanwise
 from fanwise.aggregation.accounting import Accounted
+from fanwise.aggregation.recomputed import difference_in
 from fanwise.commits import Walk
 from fanwise.pricing import billed_ms, price, prices_of
 from fanwise.reckoning.job_usage import Others, parts_of_duration, usage_of_job
@@ -24,6 +25,7 @@ def summary_of(
     rounds: int,
     region: str | None,
     others: Others,
+    recomputed: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """summary.json, but for its replays (docs/contracts.md)."""
     commits = ledger.commits
@@ -34,6 +36,8 @@ def summary_of(
         failures.update(commit.failures_by_error)
     missing = job.total - predicted - dead_lettered
     status, why = _verdict(job, predicted, dead_lettered, missing, failures)
+    if (differs := difference_in(recomputed)) is not None:
+        status, why = "FAILED", differs
     invocations = [commit.invocation for commit in commits]
     unfinished = before.unfinished + after.unfinished
     usage = usage_of_job(
@@ -81,6 +85,7 @@ def summary_of(
         "duration_parts_s": parts_of_duration(commits),
         "estimate": job.estimate,
         "latency_ms": _percentiles([billed_ms(invocation) for invocation in invocations]),
+        "recomputed": recomputed,
         "failures": dict(sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))),
     }
 

@@ -125,6 +125,7 @@ _CHECKS: Mapping[str, Callable[[object], str | None]] = {
     ),
     "tolerated_failure_percentage": _percentage,
     "runtime": _runtime,
+    "recompute": _whole_number(0, limits.MAX_RECOMPUTED, " (each is predicted alone, in one invocation)"),
 }
 
 

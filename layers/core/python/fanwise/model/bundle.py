@@ -148,6 +148,18 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
     raise BundleError(f"model {model!r} is for {names}, and this stack runs {runs}; {remedies}")
 
 
+def reference_runtime(storage: Storage, ref: ModelRef, offered: Collection[str] = RUNTIMES) -> Runtime:
+    """The runtime that a job's predictions are held against: TensorFlow, where bundle and stack have it.
+
+    LiteRT's answers then have a second opinion; else they are computed again on the job's own runtime.
+    """
+    if "tensorflow" not in offered:
+        return ref.runtime
+    where = f"{ref.uri}/{DIGEST_FILE}"
+    made_for = read_digest(storage.read(where), where).runtimes
+    return "tensorflow" if "tensorflow" in made_for else ref.runtime
+
+
 def profile_of(storage: Storage, ref: ModelRef) -> RuntimeProfile | None:
     """What a published bundle takes to run on its runtime; None where nobody has measured that.
 

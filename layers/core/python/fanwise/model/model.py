@@ -5,11 +5,13 @@ size, the last one padded: TensorFlow's results depend in their last bits on the
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from fanwise.errors import BundleError, ItemError, ModelError, PredictionFailed, ResultTooLarge
@@ -22,6 +24,8 @@ from fanwise.model.outputs import answers, together
 from fanwise.model.runtime import ComputeError, Runtime
 from fanwise.model.signature import Signature
 from fanwise.records import Kind, ModelRef
+
+MAX_SCORES = 10_000  # of an output, where all are asked for
 
 Row = dict[str, NDArray[Any]]  # by the name of an input, without batch dimension
 Stack = dict[str, NDArray[Any]]  # rows of the same shapes, batch first
@@ -113,6 +117,18 @@ class Model:
                 return [PredictionFailed(f"the model failed on this item: {error}")]
         pieces = _cut(stack, self.mini_batch if rows > self.mini_batch else 1)
         return [result for piece in pieces for result in self.predict_stack(piece)]
+
+    def with_all_scores(self) -> Self:
+        """The same model, which gives all scores (up to `MAX_SCORES`), best first, where it keeps the best."""
+        every = {
+            name: output
+            if output.contract.keep == "raw"
+            else output._replace(contract=replace(output.contract, keep="top_k", k=MAX_SCORES))
+            for name, output in self._bound.outputs.items()
+        }
+        other = copy(self)
+        other._bound = self._bound._replace(outputs=every)
+        return other
 
     def warm_up(self) -> None:
         """Compute once at the shapes to come, so that no item waits for it. Raises `ModelError`.

@@ -33,7 +33,7 @@ from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
 from fanwise.pricing import Prices, prices_of
 from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize, auto_batch_size, reads_of
 from fanwise.reckoning.estimate import Reckoner
-from fanwise.records import Entry, ItemsSource, Job, ModelRef, Round, home_of
+from fanwise.records import Entry, ItemsSource, Job, ModelRef, Recompute, Round, home_of
 from fanwise.replays import register_replay
 from fanwise.storage import Location, Storage
 
@@ -108,7 +108,9 @@ def plan_job(
             )
         case start:
             pinned = _pinned(start, storage, model_bucket, readable, runtimes)
-            return _started(pinned, asked, storage, results_bucket, readable, size, prices_of(region))
+            return _started(
+                pinned, asked, storage, results_bucket, readable, runtimes, size, prices_of(region)
+            )
 
 
 def _answer(round_: Round) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def _started(
     storage: Storage,
     bucket: str,
     readable: Readable,
+    runtimes: Collection[str],
     size: FunctionSize,
     prices: Prices,
 ) -> dict[str, Any]:
@@ -169,6 +172,7 @@ def _started(
             tolerated_failure_percentage=manifest.tolerated_failure_percentage,
             total=0,
             entries=0,
+            recompute=_recompute(manifest.recompute, model, storage, runtimes),
         )
         reckon = Reckoner(profile, size, prices)
         job = _cut(storage, home, job, reckon, items.begin, items.first_line)
@@ -211,10 +215,17 @@ def _replayed(
             max_concurrency=replay.max_concurrency or parent.max_concurrency,
             parent=parent.job_id,
             suspects=suspects,
+            recompute=_recompute(parent.recompute.items if parent.recompute else 0, model, storage, runtimes),
         )
         job = _cut(storage, home, job, Reckoner(bundle.profile_of(storage, model), size, prices), 0, 1)
     register_replay(storage, home_of(bucket, parent.job_id), replayed.number, job_id)
     return _answer(_first_round(storage, home, job, asked))
+
+
+def _recompute(items: int, model: ModelRef, storage: Storage, runtimes: Collection[str]) -> Recompute | None:
+    if not items:
+        return None
+    return Recompute(items=items, runtime=bundle.reference_runtime(storage, model, runtimes))
 
 
 def derive_job_id(start: Start, items: PinnedItems, model: ModelRef) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from fanwise import limits
 from fanwise.commits import answer_of, decide, read_commit, unheard
+from fanwise.digests import code_digest, sha256_of_bytes
 from fanwise.errors import ItemError, ItemsChanged, ModelError, StoreUnavailable, UnreadableObject
 from fanwise.items.lines import (
     Record,
@@ -28,16 +29,20 @@ from fanwise.model.model import Model
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.parts import EntryParts
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
-from fanwise.records import Commit, Entry, Invocation, Job, home_of
+from fanwise.prediction.recompute import recompute
+from fanwise.recomputation import read_drawn
+from fanwise.records import Commit, Entry, Invocation, Job, Recompute, home_of, started_text
 from fanwise.storage import Requests, Storage
 
 
 class BatchEvent(msgspec.Struct, frozen=True):
-    """An entry to predict and commit; a probe to predict and forget; or nothing but the model to load."""
+    """An entry to predict and commit; a probe to predict and forget; predictions to make again; or nothing but the
+    model to load."""
 
     job_id: str
     entry: Entry | None = None
     probe: Entry | None = None
+    recompute: Recompute | None = None
     load_only: bool = False
 
 
@@ -80,8 +85,10 @@ def predict_batch(event: Mapping[str, Any], environment: Environment, request: R
         return {"loaded": job.model.digest}
     if asked.probe is not None:
         return _probe(asked.probe, job, environment, request)
+    if asked.recompute is not None:
+        return _recompute(asked.recompute, job, home, environment, request)
     if asked.entry is None:
-        raise msgspec.ValidationError("PredictBatch wants an entry, a probe, or load_only")
+        raise msgspec.ValidationError("PredictBatch wants an entry, a probe, recompute or load_only")
     commit = read_commit(environment.storage, home, asked.entry.entry)
     if commit is None:
         commit = _predict_and_commit(asked.entry, job, home, environment, request, before)
@@ -113,6 +120,25 @@ def _probe(probe: Entry, job: Job, environment: Environment, request: Request) -
             f" run it on a few: their dead letters have what it says of each"
         )
     return {"probed": len(results), "failed": len(errors)}
+
+
+def _recompute(
+    asked: Recompute, job: Job, home: str, environment: Environment, request: Request
+) -> dict[str, Any]:
+    """Predict again what AggregateResults has drawn, and answer with what came of it."""
+    ref = msgspec.structs.replace(job.model, runtime=asked.runtime)
+    recomputed = recompute(
+        read_drawn(environment.storage, home),
+        job,
+        home,
+        environment.kept.model(ref),
+        asked.runtime,
+        storage=environment.storage,
+        pipeline=environment.pipeline,
+        time_left_s=lambda: _time_to_work_s(request),
+    )
+    answer: dict[str, Any] = msgspec.to_builtins(recomputed)
+    return answer
 
 
 def _time_to_work_s(request: Request) -> float:
@@ -189,6 +215,9 @@ def _predict_and_commit(
         failures=failures,
         failures_by_error=dict(gathered.failures_by_error),
         rest=rest,
+        items_sha256=sha256_of_bytes(data),
+        started_at=started_text(time.monotonic() - request.started),
+        code=code_digest(),
     )
     return decide(storage, home, commit, request.committed)
 

@@ -4,6 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from fanwise.digests import sha256_of_bytes
 from fanwise.errors import ItemError
 from fanwise.items.dead_letters import dead_letter_of_item, dead_letter_of_record, prediction_lines
 from fanwise.items.lines import Record
@@ -44,8 +45,15 @@ class PartWriter:
         """Write the part; None where it would be empty."""
         if not self._lines:
             return None
-        storage.write(home + self._key, self._text.getvalue())
-        return Part(key=self._key, first=self._first, count=self._lines, size_bytes=self.size_bytes)
+        body = self._text.getvalue()
+        storage.write(home + self._key, body)
+        return Part(
+            key=self._key,
+            first=self._first,
+            count=self._lines,
+            size_bytes=self.size_bytes,
+            sha256=sha256_of_bytes(body),
+        )
 
 
 class EntryParts:
