@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import msgspec
 
 import fanwise
 from fanwise.durable import make_folder, sync_folder, sync_tree, write_durably
-from fanwise.errors import BundleError
+from fanwise.errors import DISK_FULL, BundleError
 from fanwise.model.bundle import (
     DIGEST_FILE,
     LITE_FILE,
@@ -87,16 +88,33 @@ def prepare(model: Path, cache: Path, samples: Path | None = None) -> PreparedBu
     record = cache / "sources" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     made = None if samples else _remembered(record, cache)
     if made is None:
-        cache.mkdir(parents=True, exist_ok=True)
-        made = _taken(source, cache) if source.prepared else _made(source, cache, samples)
-        if samples is None:
-            _write_whole(record, msgspec.json.encode(made))
+        with _naming_full_disk(cache):
+            make_folder(cache)
+            made = _taken(source, cache) if source.prepared else _made(source, cache, samples)
+            if samples is None:
+                _write_whole(record, msgspec.json.encode(made))
     if PROFILE_FILE in source.files:
         _keep_profile(source.files[PROFILE_FILE], _folder(cache, made.digest) / PROFILE_FILE)
     path = model.resolve()
     name = source.contract.name or safe_name(path.stem if path.is_file() else path.name)
     version = made.digest.removeprefix("sha256:")[:VERSION_DIGITS]
     return PreparedBundle(_folder(cache, made.digest), made.digest, name, version, made.notes)
+
+
+@contextmanager
+def _naming_full_disk(cache: Path) -> Iterator[None]:
+    """Name the cache where its disk is full: a write does not, and to a process it is the model's error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise OSError(error.errno, error.strerror, str(cache)) from error
+        raise
+    except BundleError as error:
+        for number in DISK_FULL:
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number), str(cache)) from error
+        raise
 
 
 def publish(

@@ -99,22 +99,27 @@ class JobHome:
                 f"{path}: is damaged ({error}); run the same fanwise run again, which finds the job that is there"
             ) from error
 
-    def job_or_damaged(self, base: str, jobs_folder: Path) -> HeldJob | None:
-        """The job that OUT holds; where home.json is damaged, `base` if that is there.
+    def has_jobs(self) -> bool:
+        """Whether there is a job's home in OUT, whatever home.json says."""
+        return any(self.work_dir.glob("buckets/*/jobs/*"))
+
+    def job_or_found(self, base: str) -> HeldJob | None:
+        """The job that OUT holds; where home.json is damaged or gone, the job `base` if its home is there.
 
         Raises `InputError` where it is not: nobody can say which job was held.
         """
-        try:
-            return self.job()
-        except HomeDamaged as error:
-            if not (jobs_folder / base).is_dir():
-                raise InputError(
-                    f"{self.work_dir / _HOME_FILE}: is damaged, and {self.out} does not hold this job;"
-                    f" choose another --out, or remove {self.out}"
-                ) from error
-            held = HeldJob(base, base)
-            self.write(held)
-            return held
+        with suppress(HomeDamaged):
+            held = self.job()
+            if held is not None or not self.has_jobs():
+                return held
+        if not any(self.work_dir.glob(f"buckets/*/jobs/{base}")):
+            raise InputError(
+                f"{self.work_dir / _HOME_FILE}: is damaged or gone, and {self.out} does not hold this job;"
+                f" choose another --out, or remove {self.out}"
+            )
+        found = HeldJob(base, base)
+        self.write(found)
+        return found
 
     def hold(self, job: HeldJob, jobs_folder: Path) -> None:
         """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""

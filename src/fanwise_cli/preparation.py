@@ -213,7 +213,7 @@ def _job(
     storage, models = mounts.storage(), stack.buckets["ModelBucket"]
     readable = mounts.readable()
     base = pin_job(start, storage, model_bucket=models, readable=readable).job_id
-    held = home.job_or_damaged(base, mounts.folder_of(stack.buckets["ResultsBucket"]) / "jobs")
+    held = home.job_or_found(base)
     if held is None:
         return HeldJob(base, base)
     if held.base != base:
@@ -249,7 +249,7 @@ def _check_out(options: RunOptions, items: Path, home: JobHome) -> None:
             f"{options.out}: lies inside {items}, every file of which is an item; choose another --out"
         )
     with suppress(HomeDamaged):
-        if home.job() is None:
+        if home.job() is None and not home.has_jobs():
             home.refuse_foreign_files()
 
 

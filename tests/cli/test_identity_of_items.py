@@ -94,7 +94,7 @@ def test_an_interrupted_job_goes_on_with_the_same_content(
     assert ended.code == 0
     assert 0 < machine.calls.count("PredictBatch") < 6
     assert [row["prediction"]["y"] for row in read_lines(Path("out/predictions.jsonl"))] == [
-        2 * x for x in range(6)
+        2 * x + 1 for x in range(6)
     ]
     assert fanwise("verify", "out").code == 0
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fanwise.commits import MAP_RUNS, read_answers
+from fanwise.commits import read_answers
 from fanwise.errors import InputError, ItemsChanged
 from fanwise.records import Claim, Entry, Job, Part
 from fanwise.storage import Location
 from fanwise_cli.mending.checks import Unusable, decoded, decoded_lines
-from fanwise_cli.mending.entries import Ledger, differ, read_ledger
+from fanwise_cli.mending.entries import Ledger, check_answers, read_ledger
 from fanwise_cli.mending.home_files import HomeFiles
 from fanwise_cli.mending.plans import Planning
 from fanwise_local.mounts import Mounts
@@ -62,10 +62,7 @@ def mend(
     job, entries = plan
     ledger = read_ledger(files, entries)
     _check_rounds(files)
-    if differ(ledger.commits, read_answers(planning.storage, planning.home)):
-        if not files.told:
-            files.say(MAP_RUNS, "is not what was committed", "the commits count")
-        files.set_aside(MAP_RUNS.rstrip("/"))
+    check_answers(files, ledger.commits, read_answers(planning.storage, planning.home))
     _check_end(files, ledger)
     if ledger.left:
         _check_items(planning, job)

@@ -58,7 +58,8 @@ def check_plan(job: Job, entries: Sequence[Entry]) -> None:
         raise Unusable(f"has {len(entries):,} of {job.entries:,} entries")
     first, start = 0, entries[0].start if entries else 0
     for number, entry in enumerate(entries):
-        if (entry.entry, entry.first, entry.start) != (f"{number:06d}", first, start) or entry.count < 1:
+        expected = (f"{number:06d}", first, start, 1)
+        if (entry.entry, entry.first, entry.start, entry.attempt) != expected or entry.count < 1:
             raise Unusable(f"is damaged (line {number + 1} does not follow from the one before)")
         first, start = first + entry.count, entry.end
     if first != job.total or start > job.items.size_bytes:

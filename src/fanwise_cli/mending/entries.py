@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from fanwise.commits import commit_key
+from fanwise.commits import MAP_RUNS, commit_key
 from fanwise.records import Commit, Entry, Part
 from fanwise_cli.mending.checks import Unusable, check_commit, check_part, decoded
 from fanwise_cli.mending.home_files import HomeFiles
@@ -91,6 +91,14 @@ class _Wrong:
             self._files.say("commits", f"are damaged in {more} more entries", "they are predicted again")
 
 
-def differ(commits: Mapping[str, Commit], told: Mapping[str, Commit]) -> bool:
-    """Whether what children answered is not what they committed."""
-    return any(commits.get(entry) != commit for entry, commit in told.items())
+def check_answers(files: HomeFiles, commits: Mapping[str, Commit], told: Mapping[str, Commit]) -> None:
+    """What children answered is read in place of their commits, so it has to be the same, or goes."""
+    if all(commits.get(entry) == commit for entry, commit in told.items()):
+        return
+    if not files.told:
+        gone = next((entry for entry in sorted(told) if entry not in commits), None)
+        if gone is None:
+            files.say(MAP_RUNS, "is not what was committed", "only the commits are read again")
+        else:
+            files.say(commit_key(gone), "is gone", f"the items of entry {gone} are predicted again")
+    files.set_aside(MAP_RUNS.rstrip("/"))

@@ -33,7 +33,7 @@ from obstore.store import ObjectStore, S3Store
 from fanwise import settings
 from fanwise.contents import ETAG_PREFIX, Contents
 from fanwise.durable import TEMPORARY, make_folder, sync_folder, write_synced
-from fanwise.errors import DISK_FULL, ItemsChanged, LocationError, StoreFull, StoreUnavailable
+from fanwise.errors import DISK_FULL, ItemsChanged, LocationError, StoreFull, StoreUnavailable, room_wanted
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -271,7 +271,7 @@ def _naming(uri: str) -> Iterator[None]:
         raise StoreUnavailable(f"{uri}: {error}") from error
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise StoreFull(f"{uri}: {error.strerror}; free some space, then resume the job") from error
+            raise StoreFull(f"{uri}: {error.strerror}; {room_wanted(error)}, then resume the job") from error
         raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
     except BaseError as error:
         raise StoreUnavailable(f"{uri}: {str(error).splitlines()[0]}") from error
