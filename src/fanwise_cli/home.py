@@ -96,7 +96,8 @@ class JobHome:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HomeDamaged(
-                f"{path}: is damaged ({error}); run the same fanwise run again, which finds the job that is there"
+                f"{path}: is damaged ({error}); give the same fanwise run again, which finds the job there,"
+                f" or remove {self.out}"
             ) from error
 
     def has_jobs(self) -> bool:

@@ -452,7 +452,10 @@ def test_1_by_a_process_when_the_disk_is_full(
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, resource.RLIM_INFINITY)),
     )
     assert (full.code, full.stdout) == (1, ""), full
-    assert full.stderr.splitlines()[-1] == f"fanwise: {out / 'predictions.jsonl'}: File too large"
+    assert full.stderr.splitlines()[-1] == (
+        f"fanwise: {out / 'predictions.jsonl'}: File too large; raise the limit on the size of files (ulimit -f),"
+        f" and give the same command again"
+    )
     assert "Traceback" not in full.stderr
     assert not list(out.glob(".*.writing"))
     assert run_process(*words).code == 3
