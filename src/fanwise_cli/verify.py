@@ -3,6 +3,7 @@
 Finds the job and its folders; `verification` does the counting.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
+from fanwise.errors import InputError
 from fanwise.records import home_of
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_OK
@@ -24,6 +26,7 @@ from fanwise_local.template import read_stack, stack_root
 
 MAX_SHOWN = 5  # lines of each kind that a person is shown; --json has more
 
+_ROOT = re.compile(r"[0-9a-fA-F]{64}")
 _OUT = "OUT"  # the bucket that the job's home is read as: no folder's, whose names are lower case
 
 
@@ -33,6 +36,7 @@ class VerifyOptions:
 
     job: str
     roots: Sequence[str] = ()
+    recompute: int = 0
     as_json: bool = False
 
 
@@ -41,16 +45,28 @@ def verify(options: VerifyOptions, *, console: JobConsole) -> int:
     home, held = find_job(options.job, Path())
     stack = read_stack(stack_root())
     results = stack.buckets["ResultsBucket"]
-    mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[], roots=options.roots)
+    folders, root = split_roots(options.roots)
+    mounts = Mounts.of(stack, work_dir=home.work_dir, folders=[], roots=folders)
     told = {name: mount.path for name, mount in mounts.by_bucket.items()}  # over what the run had
     storage = _storage(held.folders | told | {_OUT: str(home.out)})
     with waiting(console, "reading every line", quiet=False):
-        found = verify_job(storage, home_of(results, held.job_id), f"s3://{_OUT}/")
+        found = verify_job(storage, home_of(results, held.job_id), f"s3://{_OUT}/", root=root)
     if options.as_json:
         print_document(document(found))
     else:
         print_verification(for_results(), found)
     return EXIT_OK if found.is_proved else EXIT_FAILED
+
+
+def split_roots(given: Sequence[str]) -> tuple[list[str], str | None]:
+    """What `--root` gives: folders, and the root of the job where it is 64 hexadecimal digits.
+
+    Raises `InputError` for more than one root.
+    """
+    roots = {word.lower() for word in given if _ROOT.fullmatch(word)}
+    if len(roots) > 1:
+        raise InputError(f"--root names {len(roots)} roots, and a job has one; give the one that was kept")
+    return [word for word in given if not _ROOT.fullmatch(word)], next(iter(roots), None)
 
 
 def _storage(folders: Mapping[str, str]) -> Storage:
@@ -61,8 +77,17 @@ def _storage(folders: Mapping[str, str]) -> Storage:
 
 def document(found: Verification) -> dict[str, Any]:
     """What `--json` prints: the account, and whether it proves the job."""
-    told: dict[str, Any] = msgspec.to_builtins(found)
-    return {"proved": found.is_proved, **told}
+    described: dict[str, Any] = msgspec.to_builtins(found)
+    return {"proved": found.is_proved, **_with_limits(described)}
+
+
+def _with_limits(described: dict[str, Any]) -> dict[str, Any]:
+    """`unchecked` is all that was not proved, be it of this job or of any."""
+    unchecked = [*described["unchecked"], *described.pop("limits")]
+    return described | {
+        "unchecked": unchecked,
+        "replays": [_with_limits(replay) for replay in described["replays"]],
+    }
 
 
 def print_verification(console: JobConsole, found: Verification) -> None:
@@ -104,8 +129,10 @@ def _lines(found: Verification) -> Iterable[tuple[str, str]]:
         yield "disagrees", line
     if len(found.disagreements) > MAX_SHOWN:
         yield "", f"and {len(found.disagreements) - MAX_SHOWN:,} more"
-    for line in found.unchecked:
+    for line in (*found.unchecked, *found.limits):
         yield "not checked", line
+    if found.root is not None:
+        yield "root", found.root
 
 
 def _why_lost(found: Verification) -> str:

@@ -1,23 +1,28 @@
 """The account of a job: each line of each file that counts, then what the job says of itself, then its replays."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from fanwise.errors import FanwiseError, ItemsChanged, LocationError
-from fanwise.records import Job, Part
-from fanwise.replays import replays_of
+from fanwise.recomputation import Recomputed
+from fanwise.records import Commit, Entry, Job, Part
+from fanwise.replays import replays_of, told_of_replays
 from fanwise.storage import Location, Storage
 from fanwise_cli.verification.account import DEAD_LETTERED, PREDICTED, Account
+from fanwise_cli.verification.chain import NO_DIGESTS, Chain
 from fanwise_cli.verification.collected import other_than_the_parts
 from fanwise_cli.verification.ledger import (
     FAILURES,
     PREDICTIONS,
     Statements,
     home_of_other,
+    is_there,
+    parts_of,
     read_plan,
     read_statements,
 )
@@ -27,23 +32,40 @@ from fanwise_cli.verification.lines import (
     wrong_with_dead_letter,
     wrong_with_prediction,
 )
+from fanwise_cli.verification.model import read_model
+from fanwise_cli.verification.outputs import Outputs
 from fanwise_cli.verification.planned import PlannedItems
+from fanwise_cli.verification.ranges import other_ranges
 from fanwise_cli.verification.result import MAX_NAMED, Verification
+from fanwise_cli.verification.verdict import gaps, other_counts, other_verdict
+
+# Predicts some of a job's items again: its plan, its home, its commits, and a seed.
+Recompute = Callable[[Job, str, Sequence[Commit], str], Recomputed | None]
 
 _index_decoder = msgspec.json.Decoder(int)
 
 
-def verify_job(storage: Storage, home: str, collected: str | None = None) -> Verification:
+def verify_job(
+    storage: Storage,
+    home: str,
+    collected: str | None = None,
+    *,
+    root: str | None = None,
+    recompute: Recompute | None = None,
+) -> Verification:
     """Verify the job at `home` (`s3://bucket/jobs/JOB_ID/`), and the replays of its dead letters.
 
     `collected` is the folder (`s3://…/`) that its predictions.jsonl, failures.jsonl and summary.json were brought
-    to. Raises `InputError` where there is no job, `FanwiseError` where its plan is damaged, `StoreUnavailable`.
+    to; `root` the root that the job had (hex), kept elsewhere. `recompute` predicts some items again. Raises
+    `InputError` where there is no job, `FanwiseError` where its plan is damaged, `StoreUnavailable`.
     """
     job = read_plan(storage, home)
     check = _Check(storage, home, job, read_statements(storage, home))
     check.read_lines()
     check.compare()
-    check.compare_collected(collected)
+    check.compare_files(collected, root)
+    if recompute is not None:
+        check.recomputed = recompute(job, home, check.says.commits, check.root or job.job_id)
     replays = []
     for number, job_id in enumerate(replays_of(storage, home), 1):
         replays.append(check.replayed_by(job_id, collected and f"{collected}replays/{number}/"))
@@ -63,9 +85,17 @@ class _Check:
     unexpected: int = 0
     unexpected_lines: list[str] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)  # of dead letters
+    limits: list[str] = field(default_factory=list)
+    root: str | None = None
+    recomputed: Recomputed | None = None
+    outputs: Outputs | None = None
+    points_elsewhere: bool = False  # an item names an object
+    _wrong_outputs: str | None = None  # of the line that was read last
+    wrong_lines: int = 0  # that are in no order, or whose outputs are not the model's
 
     def __post_init__(self) -> None:
         self.disagreements += self.says.troubles
+        self._read_model()
         self.items = self._items()
         self.account = Account(self.job.total if self.items is None else len(self.items))
         if len(self.account) != self.job.total:
@@ -88,6 +118,14 @@ class _Check:
         )
         return None
 
+    def _read_model(self) -> None:
+        model = read_model(self.storage, self.job)
+        self.disagreements += model.troubles
+        if model.unread is not None:
+            self.limits.append(model.unread)
+        if model.contract is not None and model.signature is not None:
+            self.outputs = Outputs(model.contract, model.signature)
+
     def read_lines(self) -> None:
         """Every line of every file that counts.
 
@@ -95,7 +133,7 @@ class _Check:
         """
         for part in sorted(self.says.parts, key=lambda part: part.first):
             try:
-                size_bytes, lines = self._read_part(part)
+                size_bytes, lines, sha256 = self._read_part(part)
             except (FileNotFoundError, ItemsChanged):
                 self.disagreements.append(f"{part.key}, which counts, is not there")
                 continue
@@ -107,53 +145,71 @@ class _Check:
                     f"{part.key} has {lines} lines in {size_bytes} bytes, and was written with {part.count} in"
                     f" {part.size_bytes}"
                 )
+            elif part.sha256 and part.sha256 != sha256:
+                self.disagreements.append(
+                    f"{part.key} is not what was written: its commit has another digest of it"
+                )
+        if self.wrong_lines > MAX_NAMED:
+            self.disagreements.append(f"{self.wrong_lines - MAX_NAMED:,} more lines are of such a kind")
 
-    def _read_part(self, part: Part) -> tuple[int, int]:
-        """Look at each line of a part; its size in bytes and lines."""
+    def _read_part(self, part: Part) -> tuple[int, int, str]:
+        """Look at each line of a part; its size in bytes, its lines and its sha256."""
         uri = self.home + part.key
         info = self.storage.head(uri)
         look = self._look_at_prediction if part.key.startswith(PREDICTIONS) else self._look_at_dead_letter
-        number = 0
-        for number, (line, is_whole) in enumerate(_lines(self.storage.stream(uri, info)), 1):
-            wrong = look(line) if is_whole else "is cut off: the file ends in the middle of it"
+        number, digest, order = 0, hashlib.sha256(), _Order(part, self._entry_of(part))
+        for number, (line, is_whole) in enumerate(_lines(_hashed(self.storage.stream(uri, info), digest)), 1):
+            index, wrong = look(line) if is_whole else (None, "is cut off: the file ends in the middle of it")
             if wrong is not None:
                 self.unexpected += 1
                 if len(self.unexpected_lines) < MAX_NAMED:
                     self.unexpected_lines.append(f"{part.key}, line {number}: {wrong}")
-        return info.size_bytes, number
+            elif index is not None and (wrong := order.wrong_with(index) or self._wrong_outputs):
+                self.wrong_lines += 1
+                if self.wrong_lines <= MAX_NAMED:
+                    self.disagreements.append(f"{part.key}, line {number}: {wrong}")
+        return info.size_bytes, number, digest.hexdigest()
 
-    def _look_at_prediction(self, line: bytes) -> str | None:
+    def _entry_of(self, part: Part) -> Entry | None:
+        """The entry that a part is of: its file is named ENTRY-REQUEST_ID.jsonl."""
+        return self.says.entries.get(part.key.partition("/")[2].partition("-")[0])
+
+    def _look_at_prediction(self, line: bytes) -> tuple[int | None, str | None]:
         try:
             prediction = read_prediction(line)
         except ValueError as error:
-            return str(error)
+            return None, str(error)
         index = prediction.index
         if not 0 <= index < len(self.account):
-            return f"has index {index}, and the items are 0 to {len(self.account) - 1}"
+            return None, f"has index {index}, and the items are 0 to {len(self.account) - 1}"
         if self.items is not None:
-            record = self.items.record(index)
-            if wrong := wrong_with_prediction(prediction, self.items.fields(record)):
-                return wrong
+            fields = self.items.fields(self.items.record(index))
+            if wrong := wrong_with_prediction(prediction, fields):
+                return None, wrong
+            self.points_elsewhere |= fields is not None and fields.uri is not None
         self.account.note(index, PREDICTED)
-        return None
+        self._wrong_outputs = None if self.outputs is None else self.outputs.wrong_with(prediction.prediction)
+        return index, None
 
-    def _look_at_dead_letter(self, line: bytes) -> str | None:
+    def _look_at_dead_letter(self, line: bytes) -> tuple[int | None, str | None]:
         try:
             letter = read_dead_letter(line)
         except ValueError as error:
-            return str(error)
+            return None, str(error)
         index = letter.index
         if not 0 <= index < len(self.account):
-            return f"has index {index}, and the items are 0 to {len(self.account) - 1}"
+            return None, f"has index {index}, and the items are 0 to {len(self.account) - 1}"
         if self.items is not None:
             record = self.items.record(index)
             fields = self.items.fields(record)
             job = self.job
             if wrong := wrong_with_dead_letter(letter, record, fields, job.items, job.model.kinds):
-                return wrong
+                return None, wrong
+            self.points_elsewhere |= fields is not None and fields.uri is not None
         self.account.note(index, DEAD_LETTERED)
         self.errors[letter.failure.error] += 1
-        return None
+        self._wrong_outputs = None
+        return index, None
 
     def compare(self) -> None:
         """What the ledger and the summary say, with what the lines say."""
@@ -182,12 +238,80 @@ class _Check:
             has = ", ".join(f"{counted[name]} {name}" for name in other)
             self.disagreements.append(f"{who} {says}; the lines say {has}".replace("_", "-"))
 
-    def compare_collected(self, collected: str | None) -> None:
-        """Hold what was brought home against the parts, where the job has come to its end."""
-        if collected is not None and self.says.is_finished:
-            says = self.says
+    def compare_files(self, collected: str | None, root: str | None) -> None:
+        """Hold the files against each other, against their digests, and against what was brought home."""
+        says = self.says
+        for commit in says.commits:
+            self.disagreements += other_counts(commit, says.entries)
+        if says.ledger is not None:
+            self.disagreements += gaps(says.planned, self.job)
+        if self.items is not None:
+            self.disagreements += other_ranges(self.storage, self.job, says.commits, says.entries)
+        if says.summary is not None:
+            predicted, _, dead, lost = self.account.counts()
+            counts = (predicted, dead, lost)
+            self._add(other_verdict(says.summary, self.job, says, counts, self.errors))
+            self._compare_replays(says.summary)
+        self._compare_chain(root)
+        if collected is not None and says.is_finished:
+            parts = says.parts if says.ledger is None else parts_of(says.ledger)
             self.disagreements += other_than_the_parts(
-                self.storage, self.home, says.parts, says.summary, collected
+                self.storage, self.home, parts, says.summary, collected
+            )
+        elif (
+            collected is not None
+            and not says.is_resumed
+            and is_there(self.storage, collected + "summary.json")
+        ):
+            self.disagreements.append(
+                "summary.json was brought home, and the job's home has not come to its end"
+            )
+        self._note_limits(root)
+
+    def _add(self, found: Iterable[str]) -> None:
+        """Take what is wrong, each file once: what is named already explains that its digest is another."""
+        for said in found:
+            name = said.partition(" ")[0].rstrip(",")
+            if not any(known.partition(" ")[0].rstrip(",") == name for known in self.disagreements):
+                self.disagreements.append(said)
+
+    def _compare_chain(self, root: str | None) -> None:
+        chain = Chain(self.storage, self.home, self.says)
+        if chain.is_without_digests:
+            self.limits.append(NO_DIGESTS)
+        self._add(chain.broken())
+        self.root = chain.root
+        if root is not None and root != self.root:
+            self.disagreements.append(
+                f"the root that the files of the job make is {self.root}, and --root says {root}"
+            )
+
+    def _compare_replays(self, summary: dict[str, Any]) -> None:
+        """Each replay that has ended says so in the summary of its parent, with its counts and its root."""
+        said = summary.get("replays")
+        found = told_of_replays(self.storage, Location.parse(self.home).bucket, self.home)
+        by_id = {replay["job_id"]: replay for replay in found}
+        wanted = [job_id for job_id in by_id if self._is_parent_of(job_id)]
+        if isinstance(said, list) and all(isinstance(one, dict) for one in said):
+            names = [one.get("job_id") for one in said]
+            agree = all(one and one.items() <= by_id.get(one.get("job_id"), {}).items() for one in said)
+            if agree and names == [job_id for job_id in by_id if job_id in names or job_id in wanted]:
+                return
+        self.disagreements.append("summary.json says other replays than there are, or other counts of them")
+
+    def _is_parent_of(self, job_id: str) -> bool:
+        try:
+            return read_plan(self.storage, home_of_other(self.home, job_id)).parent == self.job.job_id
+        except FanwiseError:
+            return False
+
+    def _note_limits(self, root: str | None) -> None:
+        if self.points_elsewhere:
+            self.limits.append("the objects that items point at, which may have changed since they were read")
+        if root is None and self.root is not None:
+            self.limits.append(
+                "whether all files were rewritten to agree with each other: keep the root elsewhere, and give it"
+                " as --root"
             )
 
     def replayed_by(self, job_id: str, collected: str | None) -> Verification | None:
@@ -200,7 +324,7 @@ class _Check:
         replay = _Check(self.storage, home, job, read_statements(self.storage, home))
         replay.read_lines()
         replay.compare()
-        replay.compare_collected(collected)
+        replay.compare_files(collected, None)
         if replay.items is not None:
             self._recover(replay, replay.items)
         return replay.result([])
@@ -247,8 +371,40 @@ class _Check:
             orphans=tuple(self._orphans()),
             disagreements=tuple(self.disagreements),
             unchecked=tuple(self.unchecked),
+            limits=tuple(self.limits),
+            root=self.root,
+            recomputed=self.recomputed,
             replays=tuple(replays),
         )
+
+
+class _Order:
+    """Whether the lines of a part come in the order of the items, and are of its entry."""
+
+    def __init__(self, part: Part, entry: Entry | None) -> None:
+        self._last = part.first - 1
+        self._first: int | None = part.first
+        self._entry = entry
+
+    def wrong_with(self, index: int) -> str | None:
+        """What is wrong with the index of the next line."""
+        last, first, entry = self._last, self._first, self._entry
+        self._last, self._first = max(index, last), None
+        if index <= last:
+            return f"has index {index} after {last}, out of order"
+        if first is not None and index != first:
+            return f"has index {index}, and its part begins with {first}"
+        if entry is not None and not entry.first <= index < entry.first + entry.count:
+            last = entry.first + entry.count - 1
+            return f"has index {index}, and entry {entry.entry} has items {entry.first} to {last}"
+        return None
+
+
+def _hashed(chunks: Iterator[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    """The same chunks, taken into a digest on their way."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from fanwise.commits import Walk, read_job, walk
-from fanwise.errors import FanwiseError, InputError
-from fanwise.records import Job, Part, home_of
+from fanwise.commits import Walk, read_job, read_work, walk, work_key
+from fanwise.errors import FanwiseError, InputError, LocationError
+from fanwise.records import Claim, Commit, Entry, ExecutionRecord, Job, Part, execution_key, home_of
 from fanwise.storage import Location, Storage
 
 PREDICTIONS, FAILURES = "predictions/", "failures/"
@@ -23,15 +23,24 @@ _part_decoder = msgspec.json.Decoder(Part)
 class Statements:
     """What the job says. `summary` and `ledger` are None where they are not there, or cannot be read.
 
-    `parts` are those that count: of a job that has ended parts.jsonl's, else those of the commits. A `resumed` job
-    had ended with items missing, and has commits that it had not then.
+    `parts` are those that count: of a job that has ended parts.jsonl's, else those of the commits. `entries` are
+    the entries of the ledger, by name. A job that `is_resumed` had ended with items missing, and has commits that
+    it had not then.
     """
 
     parts: list[Part] = field(default_factory=list)
     is_finished: bool = False
     summary: dict[str, Any] | None = None
     ledger: Walk | None = None
+    entries: dict[str, Entry] = field(default_factory=dict)
+    is_resumed: bool = False
+    planned: list[Entry] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+
+    @property
+    def commits(self) -> list[Commit]:
+        """The commits that the ledger leads to."""
+        return [] if self.ledger is None else self.ledger.commits
 
 
 def read_plan(storage: Storage, home: str) -> Job:
@@ -56,22 +65,27 @@ def read_statements(storage: Storage, home: str) -> Statements:
     """All of it but the plan."""
     troubles: list[str] = []
     ledger = _ledger(storage, home, troubles)
-    committed = _parts_of(ledger)
+    planned = [] if ledger is None else read_work(storage, home, 0)
+    left = [] if ledger is None else [rest for commit in ledger.commits for rest in commit.rest]
+    entries = {entry.entry: entry for entry in [*planned, *left]}
+    committed = parts_of(ledger)
     summary = _summary(storage, home, troubles)
     try:
         text = storage.read(home + "parts.jsonl")
     except FileNotFoundError:
         if summary is not None:
             troubles.append("there is a summary.json, but no parts.jsonl that says which files count")
-        return Statements(committed, False, summary, ledger, troubles)
+        return Statements(committed, False, summary, ledger, entries, planned=planned, troubles=troubles)
     if summary is None and not troubles:
         troubles.append("there is a parts.jsonl, but no summary.json")
     parts = list(_parts_in(text, troubles))
     if ledger is not None and sorted(parts, key=_key) != committed:
         if _is_resumed(summary, ledger):
-            return Statements(committed, False, None, ledger, troubles)
+            return Statements(
+                committed, False, None, ledger, entries, is_resumed=True, planned=planned, troubles=troubles
+            )
         troubles.append(_other_parts(parts, committed))
-    return Statements(parts, True, summary, ledger, troubles)
+    return Statements(parts, True, summary, ledger, entries, planned=planned, troubles=troubles)
 
 
 def home_of_other(home: str, job_id: str) -> str:
@@ -93,9 +107,22 @@ def _ledger(storage: Storage, home: str, troubles: list[str]) -> Walk | None:
         return walk(storage, home, by_answers=False)
     except FileNotFoundError as error:
         troubles.append(f"the ledger cannot be read: {error}")
-    except (FanwiseError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except FanwiseError as error:
         troubles.append(f"the ledger is damaged: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        troubles.append(f"the ledger is damaged: {_damaged_file(storage, home)}: {error}")
     return None
+
+
+def _damaged_file(storage: Storage, home: str) -> str:
+    """Which file of the ledger it is that cannot be read."""
+    prefix = Location.parse(home).key
+    for info in storage.list(home + "commits/"):
+        try:
+            msgspec.json.decode(storage.read(f"{home}{info.key.removeprefix(prefix)}"), type=Commit)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return info.key.removeprefix(prefix)
+    return work_key(0)
 
 
 def _summary(storage: Storage, home: str, troubles: list[str]) -> dict[str, Any] | None:
@@ -118,7 +145,7 @@ def _is_resumed(summary: dict[str, Any] | None, ledger: Walk) -> bool:
     return isinstance(missing, int) and sum(entry.count for entry in ledger.left) < missing
 
 
-def _parts_of(ledger: Walk | None) -> list[Part]:
+def parts_of(ledger: Walk | None) -> list[Part]:
     commits = [] if ledger is None else ledger.commits
     named = (part for commit in commits for part in (commit.predictions, commit.failures) if part)
     return sorted(named, key=_key)
@@ -152,3 +179,20 @@ def _other_parts(parts: list[Part], committed: list[Part]) -> str:
     if undecided := sorted(named - decided):
         return f"parts.jsonl names {undecided[0]}, which no commit does ({len(undecided)} such)"
     return "parts.jsonl says other counts, or names files more often, than the commits"
+
+
+def read_claim_of(storage: Storage, home: str) -> Claim | None:
+    """claim.json; None where it is not there or cannot be read."""
+    try:
+        return msgspec.json.decode(storage.read(home + "claim.json"), type=Claim)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def read_execution_of(storage: Storage, home: str, execution: str) -> str | None:
+    """The job that an execution's record names; None where it is not there or cannot be read."""
+    uri = f"s3://{Location.parse(home).bucket}/{execution_key(execution)}"
+    try:
+        return msgspec.json.decode(storage.read(uri), type=ExecutionRecord).job_id
+    except (FileNotFoundError, LocationError, msgspec.DecodeError, UnicodeDecodeError):
+        return None

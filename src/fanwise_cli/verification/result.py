@@ -2,6 +2,8 @@
 
 import msgspec
 
+from fanwise.recomputation import Recomputed
+
 MAX_NAMED = 20  # runs of items, and lines, that are named of each kind
 
 
@@ -25,7 +27,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_finished` says whether the job has come to its end; one that has not is counted by its commits. `orphans`
     are files that nothing counts; they do no harm. `disagreements` are what the job says of itself and its lines
-    do not; `unchecked` is what could not be compared.
+    do not; `unchecked` is what could not be compared, and `limits` what no comparison of a job's files can prove.
+    `root` is the root of the job as its files make it now (`fanwise.digests`). `recomputed` is what came of
+    predicting some items again.
     """
 
     job_id: str
@@ -43,10 +47,15 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     orphans: tuple[str, ...] = ()
     disagreements: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    root: str | None = None
+    recomputed: Recomputed | None = None
     replays: tuple["Verification", ...] = ()
 
     @property
     def is_proved(self) -> bool:
         """Whether every item is accounted for once, and everything agrees; of the replays, too."""
         wrong = self.lost or self.duplicated or self.unexpected or self.disagreements or self.unchecked
+        if self.recomputed is not None and self.recomputed.agreed < self.recomputed.items:
+            return False
         return not wrong and all(replay.is_proved for replay in self.replays)

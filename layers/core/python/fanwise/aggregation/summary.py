@@ -35,7 +35,7 @@ def summary_of(
     for commit in commits:
         failures.update(commit.failures_by_error)
     missing = job.total - predicted - dead_lettered
-    status, why = _verdict(job, predicted, dead_lettered, missing, failures)
+    status, why = verdict(job, predicted, dead_lettered, missing, failures)
     if (differs := difference_in(recomputed)) is not None:
         status, why = "FAILED", differs
     invocations = [commit.invocation for commit in commits]
@@ -84,15 +84,16 @@ def summary_of(
         "cost_usd": price(usage, prices).described(prices),
         "duration_parts_s": parts_of_duration(commits),
         "estimate": job.estimate,
-        "latency_ms": _percentiles([billed_ms(invocation) for invocation in invocations]),
+        "latency_ms": percentiles([billed_ms(invocation) for invocation in invocations]),
         "recomputed": recomputed,
         "failures": dict(sorted(failures.items(), key=lambda pair: (-pair[1], pair[0]))),
     }
 
 
-def _verdict(
+def verdict(
     job: Job, predicted: int, dead_lettered: int, missing: int, failures: Counter[str]
 ) -> tuple[str, str | None]:
+    """The status of a job by what became of its items, and why where that is FAILED."""
     if missing:
         return "FAILED", f"{missing} of {job.total} items were not tried to the end; resume takes them up"
     if dead_lettered == 0:
@@ -115,7 +116,7 @@ def _above(percentage: float, tolerated: float) -> str:
     return next((text for text in texts if float(text) > tolerated), repr(percentage))
 
 
-def _percentiles(values: Sequence[int]) -> dict[str, int]:
+def percentiles(values: Sequence[int]) -> dict[str, int]:
     """p50, p95 and p99 of the invocations' billed milliseconds, by nearest rank."""
     ranked = sorted(values) or [0]
     return {f"p{p}": ranked[max(-(-len(ranked) * p // 100) - 1, 0)] for p in (50, 95, 99)}
