@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fanwise.commits import read_answers
+from fanwise.digests import DIGESTS_KEY, root_of, sha256_of_bytes
 from fanwise.errors import InputError, ItemsChanged
-from fanwise.records import Claim, Entry, Job, Part
+from fanwise.records import Claim, Entry, Job, Part, execution_key
 from fanwise.storage import Location
-from fanwise_cli.mending.checks import Unusable, decoded, decoded_lines
+from fanwise_cli.mending.checks import Unusable, decoded, decoded_lines, read_file
 from fanwise_cli.mending.entries import Ledger, check_answers, read_ledger
 from fanwise_cli.mending.home_files import HomeFiles
 from fanwise_cli.mending.plans import Planning
@@ -75,11 +76,19 @@ def _size_bytes(ledger: Ledger, folder: str) -> int:
 
 
 def _check_claim(files: HomeFiles) -> None:
-    """A claim that is gone, or never was, is written by the next execution."""
-    if files.has("claim.json"):
-        try:
-            decoded(files.path("claim.json"), Claim)
-        except Unusable as error:
+    """A claim that is gone, or never was, is written by the next execution.
+
+    One that an execution has taken since the job ended is another, and that execution has a record.
+    """
+    if not files.has("claim.json"):
+        return
+    try:
+        claim = decoded(files.path("claim.json"), Claim)
+        record = files.folder.parent.parent / execution_key(claim.execution)
+        if claim.execution == files.ended_by or not record.exists():
+            files.check_digest("claim.json")
+    except Unusable as error:
+        if files.has("claim.json"):
             files.set_aside("claim.json")
             files.say("claim.json", str(error), "it is written again")
 
@@ -90,6 +99,7 @@ def _check_rounds(files: HomeFiles) -> None:
         key = f"work/{path.name}"
         try:
             decoded_lines(path, Entry)
+            files.check_digest(key)
         except Unusable as error:
             files.set_aside(key)
             files.say(key, str(error), "what is undecided is a round of its own")
@@ -110,13 +120,21 @@ def _check_end(files: HomeFiles, ledger: Ledger) -> None:
 
 def _check_summary(files: HomeFiles, ledger: Ledger) -> None:
     summary = decoded(files.path("summary.json"), dict[str, Any])
+    if "root" in summary and summary["root"] != root_of(summary):
+        raise Unusable("is not what was counted")
     if summary.get("items", {}).get("missing"):
         return  # of an execution before this one
+    if "digests" in summary and sha256_of_bytes(read_file(files.path(DIGESTS_KEY))) != summary["digests"]:
+        raise Unusable("does not agree with digests.txt")
     if ledger.left:
         raise Unusable(f"counts {len(ledger.left)} entries that have no commit any more")
     listed = decoded_lines(files.path("parts.jsonl"), Part)
-    if {part.key for part in listed} != {part.key for part in ledger.parts()}:
+    if sorted(listed, key=_key_of) != sorted(ledger.parts(), key=_key_of):
         raise Unusable("does not agree with parts.jsonl and the commits")
+
+
+def _key_of(part: Part) -> str:
+    return part.key
 
 
 def _check_items(planning: Planning, job: Job) -> None:

@@ -73,6 +73,7 @@ class _Wrong:
             return None
         try:
             commit = decoded(self._files.path(key), Commit)
+            self._files.check_digest(key)
             check_commit(entry, commit)
             for part in _parts_of(commit):
                 key = part.key

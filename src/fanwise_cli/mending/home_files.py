@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from fanwise.digests import DIGESTS_KEY, read_digests, sha256_of_bytes
 from fanwise.durable import TEMPORARY, make_folder, sync_folder
+from fanwise_cli.mending.checks import Unusable, decoded, read_file
 
 
 @dataclass
@@ -15,6 +18,25 @@ class HomeFiles:
     aside: Path
     tell: Callable[[str], None]
     told: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.ended_by: str | None = None  # the execution whose summary is there
+        self._recorded = self._read_digests()
+
+    def _read_digests(self) -> dict[str, str]:
+        """What digests.txt says of the ledger; nothing where the job has not ended, or where it is damaged."""
+        try:
+            summary = decoded(self.path("summary.json"), dict[str, Any])
+            self.ended_by = summary.get("execution")
+            text = read_file(self.path(DIGESTS_KEY))
+        except Unusable:
+            return {}
+        return read_digests(text) if sha256_of_bytes(text) == summary.get("digests") else {}
+
+    def check_digest(self, key: str) -> None:
+        """Raises `Unusable` where a file, which is written once, is not what it was when the job ended."""
+        if self._recorded.get(key) not in (None, sha256_of_bytes(read_file(self.path(key)))):
+            raise Unusable("is not what it was when the job ended")
 
     def path(self, key: str) -> Path:
         """The file of a key."""

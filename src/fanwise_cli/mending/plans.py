@@ -61,14 +61,17 @@ class Planning:
 
     def _job(self, wrong: dict[str, str]) -> Job | None:
         try:
-            return decoded(self.files.path(_JOB), Job)
+            job = decoded(self.files.path(_JOB), Job)
+            self.files.check_digest(_JOB)
         except Unusable as error:
             wrong[_JOB] = str(error)
             return None
+        return job
 
     def _entries(self, job: Job | None, wrong: dict[str, str]) -> list[Entry] | None:
         try:
             entries = decoded_lines(self.files.path(_WORK), Entry)
+            self.files.check_digest(_WORK)
             if job is not None:
                 check_plan(job, entries)
         except Unusable as error:
