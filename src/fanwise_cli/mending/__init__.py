@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fanwise.commits import read_answers
+from fanwise.commits import MAP_RUNS, read_answers
 from fanwise.digests import DIGESTS_KEY, root_of, sha256_of_bytes
 from fanwise.errors import InputError, ItemsChanged
 from fanwise.records import Claim, Entry, Job, Part, execution_key
@@ -59,6 +59,8 @@ def mend(
     _check_claim(files)
     plan = planning.plan()
     if plan is None:
+        for key in (MAP_RUNS.rstrip("/"), *_ENDED):  # answers of children would be taken for commits
+            files.set_aside(key)
         return Mended()
     job, entries = plan
     ledger = read_ledger(files, entries)

@@ -40,7 +40,7 @@ class Planning:
         job = self._job(wrong)
         entries = self._entries(job, wrong)
         if job is None and not any(self.files.folder.glob("commits/*.json")):
-            if self.files.has(_JOB):
+            if self.files.has(_JOB) or self.files.has("map-run"):
                 self.files.set_aside(_JOB)
                 self.files.say(_JOB, wrong[_JOB], "the job is planned again")
             return None
