@@ -477,6 +477,9 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
         def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
             raise PermissionError("access denied")
 
+        def pin(self, key: str) -> ObjectInfo:
+            raise PermissionError("access denied")
+
         def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
             raise PermissionError("access denied")
 

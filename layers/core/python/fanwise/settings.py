@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,7 @@ RESULTS_BUCKET = "FANWISE_RESULTS_BUCKET"
 PREDICT_BATCH_TIMEOUT_S = "FANWISE_PREDICT_BATCH_TIMEOUT_S"
 PREDICT_BATCH_MEMORY_MB = "FANWISE_PREDICT_BATCH_MEMORY_MB"
 MOUNTS = "FANWISE_MOUNTS"
+CONTENTS = "FANWISE_CONTENTS"
 READABLE = "FANWISE_READABLE"
 RUNTIME = "FANWISE_RUNTIME"
 RUNTIMES = "FANWISE_RUNTIMES"
@@ -99,3 +101,9 @@ def mounts() -> dict[str, Mount]:
     """Buckets that are folders of this machine; empty on AWS."""
     text = os.environ.get(MOUNTS, "")
     return msgspec.convert(json.loads(text), dict[str, Mount]) if text else {}
+
+
+def contents_folder() -> Path | None:
+    """Where a job on a laptop remembers what its files hold (`fanwise.contents`); None on AWS."""
+    path = os.environ.get(CONTENTS, "")
+    return Path(path) if path else None

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fanwise.commits import work_key
-from fanwise.errors import ManifestError
-from fanwise.items.columns import check_columns
+from fanwise.errors import ItemsChanged, ManifestError
+from fanwise.items.columns import check_columns, read_header
 from fanwise.items.cutting import count_about, cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.readable import Readable, check_readable
@@ -28,7 +28,7 @@ from fanwise.planning.ended import close_execution
 from fanwise.planning.probing import probe_of
 from fanwise.planning.replay import SLUG_CHARACTERS, derive_replay_id, find_replayed, write_dead_letters
 from fanwise.planning.resume import resume_job, round_of_the_rest
-from fanwise.planning.source import PinnedItems, pin_items, pin_written_items
+from fanwise.planning.source import PinnedItems, header_bytes, pin_items, pin_written_items
 from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
 from fanwise.pricing import Prices, prices_of
 from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize, auto_batch_size, reads_of
@@ -259,6 +259,16 @@ def _items_about(storage: Storage, source: ItemsSource, begin: int) -> int:
 
 def _cut(storage: Storage, home: str, job: Job, reckoner: Reckoner, begin: int, first_line: int) -> Job:
     """Cut a job's items, from byte `begin` on, into entries; the plan is whole when `job.json` is there."""
+    work, entries, total = _work_of(storage, job, begin, first_line)
+    storage.write(home + work_key(0), work)
+    job = msgspec.structs.replace(job, total=total, entries=entries)
+    job = msgspec.structs.replace(job, estimate=reckoner.of(job))
+    storage.write(home + "job.json", _encoder.encode(job))
+    return job
+
+
+def _work_of(storage: Storage, job: Job, begin: int, first_line: int) -> tuple[bytes, int, int]:
+    """`work/0.jsonl` of a job whose items begin at a byte, with how many entries and items it has."""
     chunks = storage.stream(job.items.uri, job.items.pin(), start=begin)
     work, entries, total = io.BytesIO(), 0, 0
     for entry in cut_entries(chunks, job.items.kind, job.batch_size, start=begin, first_line=first_line):
@@ -266,11 +276,20 @@ def _cut(storage: Storage, home: str, job: Job, reckoner: Reckoner, begin: int, 
         work.write(b"\n")
         entries += 1
         total += entry.count
-    storage.write(home + work_key(0), work.getvalue())
-    job = msgspec.structs.replace(job, total=total, entries=entries)
-    job = msgspec.structs.replace(job, estimate=reckoner.of(job))
-    storage.write(home + "job.json", _encoder.encode(job))
-    return job
+    return work.getvalue(), entries, total
+
+
+def cut_again(storage: Storage, home: str, job: Job) -> None:
+    """Write a planned job's `work/0.jsonl` as it was. Raises `ItemsChanged`."""
+    begin, first_line = 0, 1
+    if job.items.kind == "csv":
+        beginning = storage.read(job.items.uri, 0, header_bytes(job.items.size_bytes), job.items.pin())
+        is_whole = len(beginning) == job.items.size_bytes
+        _, begin, first_line = read_header(beginning, job.items.uri, is_whole_file=is_whole)
+    work, entries, total = _work_of(storage, job, begin, first_line)
+    if (entries, total) != (job.entries, job.total):
+        raise ItemsChanged(f"{job.items.uri} gives {total} items in {entries} entries, other than planned")
+    storage.write(home + work_key(0), work)
 
 
 def _source_of_folder(storage: Storage, home: str, items: PinnedItems) -> ItemsSource:
