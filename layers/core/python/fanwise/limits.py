@@ -39,6 +39,7 @@ PROBE_ITEMS = (
     8  # tried before the fan-out, drawn over the whole plan; and of each of as many ranges, the most
 )
 PROBE_ENTRIES = 20  # jobs of more entries are probed before the fan-out
+PROBE_SUSPECTS = 5_000  # and jobs of so many items, whose items seem to lack an input
 ALONE_ATTEMPT = 2  # from which an item whose object the store does not give is set apart from its neighbours
 UNREADABLE_ATTEMPT = (
     3  # from which such an item, alone, is a dead letter: the store answers, but for its object

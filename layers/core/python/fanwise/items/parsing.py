@@ -196,7 +196,8 @@ def _item(fields: Fields, record: Record, index: int, source: ItemsSource, kinds
 
 def _nothing_given(carried: Mapping[str, msgspec.Raw], kinds: Kinds) -> BadInputs:
     own = [name for name in kinds if name in carried]
-    names = ", ".join([*map(repr, (own or list(kinds))[:_NAMED]), *["…"][: len(own or kinds) > _NAMED]])
+    meant = own or list(kinds)
+    names = ", ".join(map(repr, meant[:_NAMED])) + (", …" if len(meant) > _NAMED else "")
     remedy = f'; put {names} under "inputs"' if own else f"; the model takes {names}" if names else ""
     error = BadInputs(f'the item has neither "uri" nor "inputs", so there is nothing to predict from{remedy}')
     error.lacks = tuple(kinds)

@@ -53,7 +53,8 @@ def _names_of_both(
     hints += [
         f'{_shown(own)} stands beside "inputs", not in it' for own, _ in _near(lacks, beside, or_equal=True)
     ]
-    return "; ".join([f"the model takes {named(kinds)}, {has}", *hints[:MAX_NAMED]])
+    # The hints first: a terminal cuts the end off.
+    return "; ".join([*hints[:MAX_NAMED], f"the model takes {named(kinds)}, {has}"])
 
 
 def refuse_misspelt_columns(columns: Sequence[str], uri: str, kinds: Mapping[str, Kind]) -> None:
