@@ -357,31 +357,10 @@ def test_what_is_no_http_is_one_line_in_the_log(
 
 
 # Anything in the places that are read before anybody is let in.
+words = b"AWS4-HMAC-SHA256 ,Credential=,SignedHeaders=,Signature=,host,;,=,/,%,s3,&,+, ,20261201,aws4_request"
+odd = [b",", b"0" * 64, b"\xff", b"\xc3\xbc", b"\xed\xa0\x80"]
 pieces = st.lists(
-    st.sampled_from(
-        [
-            b"AWS4-HMAC-SHA256 ",
-            b"Credential=",
-            b"SignedHeaders=",
-            b"Signature=",
-            b"host",
-            b";",
-            b",",
-            b"=",
-            b"/",
-            b"%",
-            b"20261201",
-            b"aws4_request",
-            b"s3",
-            b"0" * 64,
-            b"\xff",
-            b"\xc3\xbc",
-            b"\xed\xa0\x80",
-            b"&",
-            b"+",
-            b" ",
-        ]
-    )
+    st.sampled_from([*words.split(b","), *odd])
     | st.binary(max_size=3).map(lambda raw: raw.translate(None, b"\r\n\0")),
     max_size=12,
 ).map(b"".join)

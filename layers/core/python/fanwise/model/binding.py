@@ -9,7 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 from fanwise.errors import BundleError
-from fanwise.limits import MAX_LABELS_BYTES, MAX_RESULT_VALUES
+from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.contract import (
     DEFAULT_TOP_K,
     Contract,
@@ -55,8 +55,6 @@ class Bound(NamedTuple):
 
 def read_labels(text: bytes, where: str) -> tuple[str, ...]:
     """A label file, one label a line; blank lines at its end are not labels. Raises `BundleError`."""
-    if len(text) > MAX_LABELS_BYTES:
-        raise BundleError(f"{where}: labels of {len(text):,} bytes; at most {MAX_LABELS_BYTES:,}")
     try:
         lines = [line.removesuffix("\r") for line in text.decode("utf-8-sig").rstrip("\r\n").split("\n")]
     except UnicodeDecodeError as error:
