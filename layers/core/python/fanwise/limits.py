@@ -7,7 +7,8 @@ MAX_CSV_HEADER_BYTES = 10 * 1024  # input-output-itemreader
 # Of a CSV header, of model.json's `columns`, of the keys of an item and of its `inputs`. Each value is an object
 # of 140 bytes until its item is predicted, and an entry of 256 items is held whole: 72 MB. More belongs in arrays.
 MAX_COLUMNS = 2_000
-MAX_MANIFEST_BYTES = 1024 * 1024
+MAX_MANIFEST_BYTES = 1024 * 1024  # also of model.json and of profile.json
+MAX_LABELS_BYTES = 16 * 1024 * 1024  # of a file of labels; the 21,841 of ImageNet have 0.6 MB
 MIN_BATCH_SIZE, MAX_BATCH_SIZE = 1, 100_000
 MIN_CONCURRENCY, MAX_CONCURRENCY = 1, 10_000  # Step Functions' hard cap (state-map-distributed)
 DEFAULT_CONCURRENCY = 1_000  # an account's default of concurrent invocations

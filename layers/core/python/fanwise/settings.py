@@ -18,6 +18,8 @@ CONTENTS = "FANWISE_CONTENTS"
 READABLE = "FANWISE_READABLE"
 RUNTIME = "FANWISE_RUNTIME"
 RUNTIMES = "FANWISE_RUNTIMES"
+MAX_ITEMS_PER_JOB = "FANWISE_MAX_ITEMS_PER_JOB"
+MAX_BYTES_PER_JOB = "FANWISE_MAX_BYTES_PER_JOB"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"
 REGION = "AWS_REGION"
@@ -80,6 +82,16 @@ def predict_batch_timeout_s() -> float:
 def predict_batch_memory_mb() -> int:
     """The memory size of PredictBatch, which its cost is reckoned with."""
     return int(_required(PREDICT_BATCH_MEMORY_MB))
+
+
+def max_items_per_job() -> int:
+    """The most items that a job may have; 0 for no limit, as with `run`: it is nobody else's machine."""
+    return 0 if mounts() else int(os.environ.get(MAX_ITEMS_PER_JOB) or 0)
+
+
+def max_bytes_per_job() -> int:
+    """The most bytes that a job's items file, or the files of its folder, may have; 0 for no limit, as above."""
+    return 0 if mounts() else int(os.environ.get(MAX_BYTES_PER_JOB) or 0)
 
 
 def function_memory_mb() -> int:
