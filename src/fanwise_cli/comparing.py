@@ -23,16 +23,22 @@ from fanwise_cli.edge_items import edge_items
 _PLAIN = Layout()
 
 MIN_ROWS = 8  # usual synthetic items, whatever the mini-batch
+# At the edges rounding is amplified (a sum of millions, and then a tanh), and only what is another answer counts.
+EDGE_TOLERANCE = 1e-2
 REJECTED = "it rejects synthetic items, so the two could not be compared"
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Sample items as mini-batches; `rows` of them are other than the rest, `given` of these a person's own."""
+    """Sample items as mini-batches; `rows` of them are other than the rest, `given` of these a person's own.
+
+    `edges` are further mini-batches, of items at the edges of what the signature leaves open.
+    """
 
     rows: int
     batches: Sequence[Tensors]
     given: int = 0
+    edges: Sequence[Tensors] = ()
 
     def __str__(self) -> str:
         synthetic = f"{self.rows - self.given} synthetic items"
@@ -56,28 +62,33 @@ class Reference:
     answers: Sequence[Tensors]
     refused: Sequence[tuple[Tensors, str]] = ()
     layout: Layout = _PLAIN
+    at_edges: Sequence[Tensors] = ()
 
     @classmethod
     def of(cls, runtime: Runtime, samples: Samples, layout: Layout = _PLAIN) -> Self:
         """The answers of a loaded model, arranged. Raises `ComputeError` where it rejects all samples."""
-        batches: list[Tensors] = []
-        answers: list[Tensors] = []
         refused: list[tuple[Tensors, str]] = []
-        for batch in samples.batches:
-            for piece, answer in _answered(runtime, batch):
-                if isinstance(answer, ComputeError):
-                    refused.append((piece, str(answer)))
-                else:
-                    batches.append(piece)
-                    answers.append(answer)
+        batches, answers = _accepted(runtime, samples.batches, refused)
+        edges, at_edges = _accepted(runtime, samples.edges, refused)
+        if not answers:
+            batches, answers, edges, at_edges = edges, at_edges, [], []
         if not answers and refused:
             raise ComputeError(refused[0][1], of_values=True)
-        accepted = Samples(samples.rows, batches, samples.given)
-        return cls(Signature(runtime.inputs, runtime.outputs), accepted, answers, refused, layout)
+        accepted = Samples(samples.rows, batches, samples.given, edges)
+        signature = Signature(runtime.inputs, runtime.outputs)
+        return cls(signature, accepted, answers, refused, layout, at_edges)
 
     def answers_of(self, other: Runtime) -> list[Tensors]:
         """What another form of the model answers. Raises `ComputeError`."""
         return [other.predict(batch) for batch in self.samples.batches]
+
+    def differs_at_edges(self, other: Runtime, outputs: Iterable[str]) -> bool:
+        """Whether another form answers otherwise at the edges, by more than rounding. Raises `ComputeError`."""
+        named = tuple(outputs)
+        return any(
+            largest_difference(named, expected, other.predict(batch)) > EDGE_TOLERANCE
+            for batch, expected in zip(self.samples.edges, self.at_edges, strict=True)
+        )
 
     def predicted_by(self, other: Runtime) -> str | None:
         """What the model says of an item that it rejects, and that another form predicts; None: there is none."""
@@ -93,6 +104,22 @@ class Reference:
         """The largest `difference` of an output in any mini-batch, items aside that are dead letters in both."""
         pairs = zip(self.answers, answers, strict=True)
         return max(difference(*of_results(expected[output], found[output])) for expected, found in pairs)
+
+
+def _accepted(
+    runtime: Runtime, batches: Iterable[Tensors], refused: list[tuple[Tensors, str]]
+) -> tuple[list[Tensors], list[Tensors]]:
+    """The mini-batches that the model accepts, and its answers; what it does not is added to `refused`."""
+    accepted: list[Tensors] = []
+    answers: list[Tensors] = []
+    for batch in batches:
+        for piece, answer in _answered(runtime, batch):
+            if isinstance(answer, ComputeError):
+                refused.append((piece, str(answer)))
+            else:
+                accepted.append(piece)
+                answers.append(answer)
+    return accepted, answers
 
 
 def _answered(runtime: Runtime, batch: Tensors) -> Iterator[tuple[Tensors, Tensors | ComputeError]]:
@@ -146,16 +173,9 @@ def samples_for(model: Model, signature: Signature, own: Samples | None, *, edge
     edge_rows = edge_items(inputs, model.inputs, base[0]) if edges else []
     first, *others = mini_batches(base, model)
     backwards = {name: tensor[::-1].copy() for name, tensor in first.items()}
-    batches = [
-        first,
-        *others,
-        *mini_batches(edge_rows, model),
-        *(own.batches if own else ()),
-        first,
-        backwards,
-    ]
+    batches = [first, *others, *(own.batches if own else ()), first, backwards]
     given = own.rows if own else 0
-    return Samples(rows + len(edge_rows) + given, batches, given)
+    return Samples(rows + len(edge_rows) + given, batches, given, list(mini_batches(edge_rows, model)))
 
 
 def mini_batches(rows: Sequence[Row], model: Model) -> Iterator[Tensors]:

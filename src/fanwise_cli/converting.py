@@ -39,6 +39,10 @@ class _NotConverted(Exception):
     """Why a model stays with TensorFlow, and can do nothing else."""
 
 
+class _Objected(_NotConverted):
+    """What speaks against a model that was converted."""
+
+
 class _Objections:
     """What speaks against LiteRT; the first ends it, or is kept where a person accepts what differs."""
 
@@ -49,7 +53,7 @@ class _Objections:
     def add(self, why: str | None) -> None:
         """Raises `_NotConverted` where nobody accepts it; None is no objection."""
         if why is not None and not self._accepted:
-            raise _NotConverted(f"{why}")
+            raise _Objected(why)
         self.first = self.first or why
 
 
@@ -80,11 +84,11 @@ def convert(
         made = Path(temporary, LITE_FILE)
         try:
             _check_convertible(saved_model, operations)
+            made.write_bytes(_converted(saved_model, contract.signature))
             sizes_are_open = any(
                 None in (spec.row_shape or ()) for spec in reference.signature.inputs.values()
             )
             objections.add(_checks(operations.checks(sizes_are_open=sizes_are_open)))
-            made.write_bytes(_converted(saved_model, contract.signature))
             found = operators(made.read_bytes(), contract.signature)
             objections.add(_fault(found))
             load = _loader(made, contract.signature, reference)
@@ -95,10 +99,12 @@ def convert(
             answers = _answers(lite, reference)
             measured = max(reference.difference(name, answers) for name in bound.outputs)
             objections.add(_difference(measured, reference, answers, bound))
+            objections.add(_at_edges(lite, reference, bound))
             if (says := reference.predicted_by(lite)) is not None:
                 objections.add(f"converted, it predicts an item that TensorFlow refuses ({says})")
         except (_NotConverted, ModelError) as error:
             refused = str(error)[:MAX_REFUSED_CHARACTERS]
+            conversion = msgspec.structs.replace(conversion, can_be_accepted=isinstance(error, _Objected))
             return msgspec.structs.replace(conversion, difference=_finite(measured), refused=refused), PLAIN
         made.rename(folder / LITE_FILE)
     accepted = objections.first and objections.first[:MAX_REFUSED_CHARACTERS]
@@ -191,6 +197,16 @@ def _answers(lite: Runtime, reference: Reference) -> list[Tensors]:
         return reference.answers_of(lite)
     except ComputeError as error:
         raise _NotConverted(f"converted, it does not compute: {error}") from error
+
+
+def _at_edges(lite: Runtime, reference: Reference, bound: Bound) -> str | None:
+    """What LiteRT does otherwise with items at the edges."""
+    try:
+        if reference.differs_at_edges(lite, bound.outputs):
+            return "converted, it answers otherwise at extreme values or sizes"
+    except ComputeError as error:
+        return f"converted, it refuses an item that TensorFlow predicts ({error})"
+    return None
 
 
 def _difference(found: float, reference: Reference, answers: Sequence[Tensors], bound: Bound) -> str | None:

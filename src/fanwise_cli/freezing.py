@@ -101,5 +101,10 @@ def _check_same(reference: Reference, frozen: Runtime) -> None:
     for name in signature.outputs:
         if reference.difference(name, answers) > TOLERANCE:
             raise _NotFrozen(f"frozen, its output {name!r} differs by more than {TOLERANCE}")
+    try:
+        if reference.differs_at_edges(frozen, signature.outputs):
+            raise _NotFrozen("frozen, it answers otherwise at extreme values or sizes")
+    except ComputeError as error:
+        raise _NotFrozen("frozen, it refuses extreme values or sizes") from error
     if (says := reference.predicted_by(frozen)) is not None:
         raise _NotFrozen(f"frozen, it predicts an item that the model refuses ({says})")

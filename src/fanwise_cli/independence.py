@@ -93,7 +93,7 @@ class _Trial:
     def answers_as(self, runtime: Runtime, fresh: Sequence[Tensors], calls: Calls) -> bool:
         """Whether the first items have the answers that a freshly loaded model gives."""
         try:
-            found = self._in_calls(runtime, [list(range(self.items))], calls)
+            found = self._in_calls(runtime, _cut(list(range(self.items)), self._size), calls)
         except ComputeError:
             return False
         return self._same(fresh, found, self._tolerance)

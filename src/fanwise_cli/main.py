@@ -19,6 +19,7 @@ from fanwise.errors import DISK_FULL, FanwiseError, InputError
 from fanwise_cli import estimate_command, simulate_command, tune_command
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.manifest_options import (
+    AcceptDifference,
     BatchSize,
     MaxConcurrency,
     ModelSamples,
@@ -89,6 +90,7 @@ def run(
     batch_size: BatchSize = None,
     max_concurrency: MaxConcurrency = None,
     runtime: RuntimeName = None,
+    accept_difference: AcceptDifference = False,
     tolerate: Tolerate = None,
     name: RunName = None,
     again: Annotated[bool, typer.Option("--again", help="Run the job that OUT holds anew.")] = False,
@@ -117,6 +119,7 @@ def run(
             batch_size=batch_size,
             max_concurrency=max_concurrency,
             runtime=runtime,
+            accept_difference=accept_difference,
             tolerate=tolerate,
             name=name,
             again=again,

@@ -19,6 +19,13 @@ Tolerate = Annotated[
 RunName = Annotated[
     str | None, typer.Option("--name", help="Makes a run of its own out of the same items and model.")
 ]
+AcceptDifference = Annotated[
+    bool,
+    typer.Option(
+        "--accept-difference",
+        help="With --runtime litert: run a model on LiteRT that answers otherwise there than on TensorFlow.",
+    ),
+]
 ModelSamples = Annotated[
     Path | None,
     typer.Option(

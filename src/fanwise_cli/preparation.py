@@ -79,6 +79,13 @@ class ManifestOptions(Protocol):
     def name(self) -> str | None: ...
 
 
+class AcceptsDifference(Protocol):
+    """The options that say whether what LiteRT answers otherwise is accepted."""
+
+    @property
+    def accept_difference(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """The words of `fanwise run`; None where nothing was said."""
@@ -95,6 +102,7 @@ class RunOptions:
     again: bool = False
     roots: Sequence[str] = ()
     faults: Path | None = None
+    accept_difference: bool = False
     how: HowToRun = HowToRun()
 
 
@@ -150,7 +158,13 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
             if items.is_file():
                 pin_items(mounts.storage(), uri)
             reference, notes = publish_model(
-                asked.model, stack, mounts, console, quiet=options.how.quiet, samples=options.samples
+                asked.model,
+                stack,
+                mounts,
+                console,
+                quiet=options.how.quiet,
+                samples=options.samples,
+                accept=accepts(options, asked.manifest.runtime),
             )
             manifest = msgspec.structs.replace(asked.manifest, items=uri, model=reference)
             start = {"manifest": msgspec.to_builtins(manifest), "resume": True}
@@ -181,10 +195,11 @@ def publish_model(
     *,
     quiet: bool,
     samples: Path | None = None,
+    accept: bool = False,
 ) -> tuple[str, Sequence[str]]:
     """Make a bundle of a model and publish it into this cloud; answers `name@version`, and what to say of it."""
     with waiting(console, "preparing the model", quiet=quiet):
-        bundle = bundles.prepare(model, cache_dir() / "bundles", samples)
+        bundle = bundles.prepare(model, cache_dir() / "bundles", samples, accept=accept)
     return bundles.publish(bundle, mounts.folder_of(stack.buckets["ModelBucket"])), bundle.notes
 
 
@@ -258,6 +273,16 @@ def words_over(options: ManifestOptions) -> dict[str, Any]:
     for key, value in over.items():
         read_manifest({"items": "items", "model": "model", key: value}, _FLAGS[key], BESIDE)
     return over
+
+
+def accepts(options: "AcceptsDifference", runtime: str) -> bool:
+    """Whether what LiteRT answers otherwise is accepted. Raises `InputError` where LiteRT was not asked for."""
+    if options.accept_difference and runtime != "litert":
+        raise InputError(
+            f"--accept-difference: the runtime is {runtime}, which never answers otherwise; it goes with"
+            f" --runtime litert"
+        )
+    return options.accept_difference
 
 
 def items_beside(manifest: Path, items: str) -> Path:

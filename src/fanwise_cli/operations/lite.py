@@ -140,8 +140,11 @@ def operators(model: bytes, signature: str) -> list[LiteOperator]:
             graphs[number].sizes_are_open = sizes_are_open
         for tensor in entry.inputs:
             entry.learn(tensor, Reads.VALUES)
-        while any([_spread(graphs[number], graphs) for number in reached]):
-            pass
+        is_new = True
+        while is_new:
+            is_new = False
+            for number in reached:
+                is_new |= _spread(graphs[number], graphs)
         found = [operator for number in reached for operator in graphs[number].operators]
         if sizes_are_open or not any(_is_sized_by_value(operator) for operator in found):
             return found

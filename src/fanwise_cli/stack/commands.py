@@ -10,6 +10,7 @@ import typer
 
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.manifest_options import (
+    AcceptDifference,
     BatchSize,
     MaxConcurrency,
     ModelSamples,
@@ -55,6 +56,7 @@ def push(
         str | None, typer.Option("--version", help="Written once; else made of the digest.")
     ] = None,
     samples: ModelSamples = None,
+    accept_difference: AcceptDifference = False,
     stack: Stack = None,
     region: Region = None,
     profile: Profile = None,
@@ -67,7 +69,7 @@ def push(
     def work() -> int:
         from fanwise_cli.stack.push import PushOptions, described, prepare, publish  # noqa: PLC0415 - see above
 
-        options, console = PushOptions(model, name, version, quiet, samples), for_people()
+        options, console = PushOptions(model, name, version, quiet, samples, accept_difference), for_people()
         prepared = prepare(options, console)  # first: what is wrong with a model is said without AWS
         with connected(stack, region, profile, endpoint_url) as at:
             published = publish(prepared, options, at, console)
@@ -91,6 +93,7 @@ def submit(
     batch_size: BatchSize = None,
     max_concurrency: MaxConcurrency = None,
     runtime: RuntimeName = None,
+    accept_difference: AcceptDifference = False,
     tolerate: Tolerate = None,
     name: RunName = None,
     again: Annotated[bool, typer.Option("--again", help="Run it anew, though the job is there.")] = False,
@@ -114,6 +117,7 @@ def submit(
             batch_size=batch_size,
             max_concurrency=max_concurrency,
             runtime=runtime,
+            accept_difference=accept_difference,
             tolerate=tolerate,
             name=name,
             again=again,

@@ -32,6 +32,7 @@ class PushOptions:
     version: str | None = None
     quiet: bool = False
     samples: Path | None = None
+    accept_difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def push(options: PushOptions, stack: DeployedStack, console: JobConsole) -> Pub
 def prepare(options: PushOptions, console: JobConsole) -> PreparedBundle:
     """Make a bundle of the model, and say what was chosen for it. Raises `BundleError`."""
     with waiting(console, "preparing the model", quiet=options.quiet), unusable_paths_are_input():
-        prepared = bundles.prepare(options.model, cache_dir() / "bundles", options.samples)
+        prepared = bundles.prepare(
+            options.model, cache_dir() / "bundles", options.samples, accept=options.accept_difference
+        )
     bundles.reference_of(prepared, options.name, options.version)
     if not options.quiet:
         for note in prepared.notes:

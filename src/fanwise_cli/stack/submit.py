@@ -22,7 +22,7 @@ from fanwise.model.contract import NAME
 from fanwise.planning.claim import read_claim
 from fanwise.planning.plan import pin_job
 from fanwise.records import Manifest, home_of
-from fanwise_cli.preparation import BESIDE, items_beside, unusable_paths_are_input, words_over
+from fanwise_cli.preparation import BESIDE, accepts, items_beside, unusable_paths_are_input, words_over
 from fanwise_cli.progress import counted, waiting
 from fanwise_cli.stack.connection import DeployedStack
 from fanwise_cli.stack.items import LocalItems, bring, find_items
@@ -46,6 +46,7 @@ class SubmitOptions:
     name: str | None = None
     again: bool = False
     quiet: bool = False
+    accept_difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def submit(options: SubmitOptions, stack: DeployedStack, console: JobConsole) ->
     """Bring what is on this machine, and start the job, unless it is there. Raises `InputError`."""
     with unusable_paths_are_input():
         asked = ask(options, stack)
-        model = reference_of(asked.model, stack, console, quiet=options.quiet)
+        accept = accepts(options, str(asked.words.get("runtime", "auto")))
+        model = reference_of(asked.model, stack, console, quiet=options.quiet, accept=accept)
         items = asked.items
         if isinstance(items, Path):
             found = find_here(items, model, stack, console, quiet=options.quiet)
@@ -140,11 +142,14 @@ def _manifest_there(uri: str, stack: DeployedStack) -> Manifest:
     return read_manifest(text, uri, folder_of(uri))
 
 
-def reference_of(model: str | Path, stack: DeployedStack, console: JobConsole, *, quiet: bool) -> str:
+def reference_of(
+    model: str | Path, stack: DeployedStack, console: JobConsole, *, quiet: bool, accept: bool = False
+) -> str:
     """`name@version` of a model: a published one's as it is; one of this machine is pushed first."""
     path = Path(model)
     if path.exists():
-        return push(PushOptions(path, quiet=quiet), stack, console).reference
+        options = PushOptions(path, quiet=quiet, accept_difference=accept)
+        return push(options, stack, console).reference
     name, at, version = str(model).partition("@")
     if at and NAME.fullmatch(name) and NAME.fullmatch(version):
         return str(model)

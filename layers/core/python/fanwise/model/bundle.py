@@ -46,14 +46,16 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a model that was converted to LiteRT compares with itself in TensorFlow, over `rows` sample items.
 
     `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
-    that is more. `accepted`: what it differs in, which a person took into the bargain. `given`: the items were a person's own, not synthetic. `refused` says why the bundle is not for
-    LiteRT, where it is not.
+    that is more. `given`: some of the items were a person's own, not synthetic. `refused` says why the bundle is
+    not for LiteRT, where it is not; `can_be_accepted`: it was converted, and a person may accept that. `accepted` is
+    what one did.
     """
 
     rows: int = 0
     given: bool = False
     difference: float | None = None
     refused: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
+    can_be_accepted: bool = False
     accepted: Annotated[str, msgspec.Meta(max_length=MAX_REFUSED_CHARACTERS)] | None = None
 
 
@@ -147,7 +149,8 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
     names = (", ".join(digest.runtimes) or "none") + (f" (not for litert: {refused})" if refused else "")
     able = [runtime for runtime in digest.runtimes if asked in ("auto", runtime)]
     if not able:
-        raise BundleError(f"model {model!r} is not made for runtime {asked!r}; it is for {names}")
+        accepting = _accepting(digest.conversion) if asked == "litert" else ""
+        raise BundleError(f"model {model!r} is not made for runtime {asked!r}; it is for {names}{accepting}")
     for runtime in able:
         if runtime in offered:
             return runtime
@@ -159,6 +162,15 @@ def _runtime(model: str, digest: Digest, asked: str, offered: Collection[str]) -
         raise BundleError(f"runtime {asked!r} is not on this stack, which runs {runs}; {remedies}")
     remedies = f"publish it for that, or {image}" if "tensorflow" in able else "publish it for that"
     raise BundleError(f"model {model!r} is for {names}, and this stack runs {runs}; {remedies}")
+
+
+def _accepting(conversion: Conversion | None) -> str:
+    """What can be done where LiteRT was refused."""
+    if conversion is None or conversion.refused is None:
+        return ""
+    if conversion.can_be_accepted:
+        return "; --accept-difference, where it is run or pushed, takes that into the bargain"
+    return "; it was not converted, so there is nothing that --accept-difference could accept"
 
 
 def profile_of(storage: Storage, ref: ModelRef) -> RuntimeProfile | None:
