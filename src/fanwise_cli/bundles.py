@@ -206,7 +206,9 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None, *, acc
             if name != PROFILE_FILE
         }
         digest = Digest(
-            digest=digest_of({name: file.sha256 for name, file in files.items()}, report.calls),
+            digest=digest_of(
+                {name: file.sha256 for name, file in files.items()}, report.calls, report.layout
+            ),
             files=files,
             runtimes=report.runtimes,
             signature=report.signature,

@@ -154,7 +154,7 @@ def _stack(model: Any) -> tuple[Any, float]:
     inputs: dict[str, msgspec.Raw] = {}
     jpegs: dict[str, bytes] = {}
     for name, declared in model.inputs.items():
-        value = tensors[name][0]
+        value = tensors[name][0, ...]  # an array also where a row has no dimensions
         carried = declared.names(name)
         if isinstance(declared, ImageInput):
             jpegs[f"s3://synthetic/{name}"] = _jpeg(2 * declared.width, 2 * declared.height)

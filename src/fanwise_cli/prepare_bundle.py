@@ -28,7 +28,7 @@ from fanwise.model.signature import Signature
 from fanwise.records import Runtime as RuntimeName
 from fanwise_cli.bundles import Report
 from fanwise_cli.measuring import measure, measure_apart, peak_memory_mb
-from fanwise_cli.row_counts import changing_rows, notes_of_rows, operations_of, operations_of_lite
+from fanwise_cli.row_counts import changing_rows, notes_of_rows
 
 if TYPE_CHECKING:
     from fanwise.model.trial import Tried  # imports numpy
@@ -75,7 +75,7 @@ def _prepare_for_litert(
     runtime: Runtime = module.load(folder, contract.signature, threads=1)
     found = operators((folder / LITE_FILE).read_bytes(), contract.signature)
     check_lite(found)
-    changing = changing_rows(operations_of_lite(folder / LITE_FILE))
+    changing = changing_rows(one.op for one in found)
     tried = try_out(runtime, contract, labels, changing=changing is not None)
     state, resets = resets_of_lite(found)
     load = partial(module.load, folder, contract.signature, threads=1)
@@ -129,7 +129,8 @@ def _prepare_for_both(
     runtime: Runtime = load()
     load_s = time.monotonic() - began
     signature = Signature(runtime.inputs, runtime.outputs)
-    tried, left_out = _tried(runtime, folder, contract, labels, given)
+    changing = changing_rows(one.op for one in operations.served)
+    tried, left_out = _tried(runtime, changing, contract, labels, given)
     peak_mb = peak_memory_mb()
     writing = operations.writing()
     state = str(writing[0]) if writing else None
@@ -188,7 +189,7 @@ def _prepare_for_both(
 
 
 def _tried(
-    runtime: Runtime, folder: Path, contract: Contract, labels: Labels, given: Path | None
+    runtime: Runtime, changing: str | None, contract: Contract, labels: Labels, given: Path | None
 ) -> tuple["Tried", list[str]]:
     """What the trial of a SavedModel ended in, and what a person is told of that."""
     from fanwise.model.model import Model  # noqa: PLC0415 - imports numpy
@@ -202,7 +203,6 @@ def _tried(
         samples, _ = sample_items(given, Model(contract, labels, runtime, layout=layout))
         return [{name: tensor.shape[1:] for name, tensor in batch.items()} for batch in samples.batches]
 
-    changing = changing_rows(operations_of(folder / SAVED_MODEL, contract.signature))
     tried = try_out(runtime, contract, labels, changing=changing is not None, given=of_samples)
     return tried, notes_of_rows(tried, changing)
 

@@ -241,11 +241,12 @@ def test_a_savedmodel_folder_with_its_contract_inside_or_beside(
 def test_a_model_that_cannot_be_frozen_runs_as_it_is(made_models: Path, cache: Path) -> None:
     text = prepare(made_models / "text", cache)
     assert "frozen/saved_model.pb" not in files_of(text.folder)
-    not_lite, not_frozen = text.notes
+    not_lite, not_frozen, alone = text.notes
     assert not_lite.startswith(
         "Made for TensorFlow alone, not for LiteRT: it has operations that LiteRT has not (RaggedTensorToTensor,"
     )
     assert not_frozen.startswith("TensorFlow runs it as it is, not frozen, which may be slower: it refers to")
+    assert alone.startswith("Predicted an item at a time: its operation Ragged")
     digest = read_digest((text.folder / "digest.json").read_bytes(), "digest.json")
     assert digest.runtimes == ("tensorflow",)
     assert digest.conversion is not None
@@ -361,7 +362,7 @@ def test_a_litert_model_is_taken_as_it_is(made_models: Path, tmp_path: Path, for
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("custom", "LiteRT cannot compute it: it has the operation MatrixDeterminant, which LiteRT has not"),
+        ("custom", "the model cannot compute: it has the operation MatrixDeterminant, which LiteRT has not"),
         (None, "model.tflite: LiteRT cannot load it: "),
     ],
 )

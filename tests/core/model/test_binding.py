@@ -133,6 +133,17 @@ def test_names_that_the_signature_does_not_have() -> None:
         ({"y": spec("float32", None, 3, 3)}, {"y": {"keep": "top_k"}}, "scores are one vector an item"),
         ({"y": spec("float32", None)}, {"y": {"keep": "argmax"}}, "scores are one vector an item"),
         ({"y": spec("string", None, 3)}, {"y": {"keep": "argmax"}}, "scores are numbers"),
+        (
+            {"y": spec("float32", None, 1)},
+            {"y": {"keep": "argmax"}},
+            'outputs.y says "keep": "argmax", and the output has one score an item, which is the best for every'
+            ' item; say "keep": "raw" and compare the number with a threshold of your own (0.5 for a sigmoid)',
+        ),
+        (
+            {"y": spec("uint8", 8, 1)},
+            {"y": {"keep": "top_k", "k": 1}},
+            'outputs.y says "keep": "top_k", and the',
+        ),
         ({"y": spec("complex64", None)}, {}, 'which JSON cannot hold; model.json can "drop" it'),
         ({"y": spec("float32")}, {}, "output 'y' has no batch dimension"),
         (

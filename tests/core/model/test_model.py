@@ -1,12 +1,15 @@
 """Encode and predict over a runtime that behaves: padding, groups, and rows that the runtime rejects."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
+from fake_runtime import FakeRuntime, Shape
 from fanwise.errors import (
     BundleError,
     ItemError,
@@ -14,13 +17,15 @@ from fanwise.errors import (
     NonFiniteResult,
     NotANumber,
     PredictionFailed,
+    ResultShapeMismatch,
     ResultTooLarge,
 )
 from fanwise.limits import MAX_RESULT_VALUES
 from fanwise.model.contract import Contract, ImageInput, NumberInput, OutputContract
-from fanwise.model.model import Model
+from fanwise.model.model import Model, Row
 from fanwise.model.runtime import ComputeError, Tensors
 from fanwise.model.signature import TensorSpec
+from fanwise.model.trial import try_out
 
 ROWS = 4
 
@@ -172,10 +177,125 @@ def test_outputs_are_written_under_their_names_and_dropped_ones_do_not_count() -
     assert Model(contract, {}, TwoOutputs(3)).predict([row(1, 2)]) == [{"doubled": [2.0, 4.0]}]
 
 
-def test_an_output_without_a_row_for_each_item_stops_the_job() -> None:
-    model = Model(Contract(), {}, TwoOutputs(3))
-    with pytest.raises(ModelError, match=r"output 'z' has shape \[3\] for 4 items"):
-        model.predict([row(1, 2)])
+def test_an_output_without_a_row_for_each_item_fails_them() -> None:
+    """The probe stops a job whose items all fail."""
+    (failed,) = Model(Contract(), {}, TwoOutputs(3)).predict([row(1, 2)])
+    assert isinstance(failed, ResultShapeMismatch)
+    assert str(failed).startswith("output 'z' has shape [3] for 4 times the item, so it is not one row;")
+
+
+def repeated(x: Any) -> Any:
+    """The model: each item as often as it says, with its own number."""
+    return np.repeat(x[:, 1:], x[:, 0].astype(int), axis=0)
+
+
+def test_an_item_with_two_rows_is_a_dead_letter_and_its_neighbours_are_predicted() -> None:
+    runtime = FakeRuntime({"x": (None, 2)}, {"y": (None, 1)}, repeated)
+    model = Model(Contract(), {}, runtime)
+    rows = np.array([[1, n] for n in range(200)], np.float32)
+    rows[150, 0] = 2
+    found = model.predict_stack({"x": rows})
+    assert isinstance(found.pop(150), ResultShapeMismatch)
+    assert found == [{"y": [float(n)]} for n in range(200) if n != 150]
+    assert (
+        len(runtime.seen) == 5 + 7 + 32
+    )  # in one go until it, in mini-batches, and one of them item by item
+    assert len(model.predict([row(1, 2)] * 32)) == 32
+
+
+@pytest.mark.parametrize("item_at_a_time", ["by its layout", "because its answers depend on each other"])
+def test_rows_that_the_values_say_do_not_move_to_other_items(item_at_a_time: str) -> None:
+    """Of two items one has two rows and the other none: as many as there are items."""
+    runtime = FakeRuntime({"x": (None, 2)}, {"y": (None, 1)}, repeated)
+    if item_at_a_time == "by its layout":
+        model = Model(Contract(), {}, runtime, layout=try_out(runtime, Contract(), {}, changing=True).layout)
+    else:
+        model = Model(Contract(), {}, runtime, item_at_a_time=True)
+    assert (model.mini_batch, model.most_at_once) == (1, 1)
+    rows = [(2, 10), (1, 11), (0, 12), (1, 13)]
+    two, one, none, last = (model.predict([row(*values)])[0] for values in rows)
+    assert isinstance(two, ResultShapeMismatch)
+    assert isinstance(none, ResultShapeMismatch)
+    assert (one, last) == ({"y": [11.0]}, {"y": [13.0]})
+    assert {len(call["x"]) for call in runtime.seen} == {1}
+
+
+def test_one_item_of_a_fixed_batch_is_given_with_copies_of_itself() -> None:
+    runtime = FakeRuntime({"x": (4, 1)}, {"y": (4, 1)}, lambda x: x / x.sum() * 4)
+    model = Model(Contract(), {}, runtime, item_at_a_time=True)
+    assert model.mini_batch == 1
+    assert [model.predict([row(n)]) for n in (3, 5)] == [[{"y": [1.0]}]] * 2
+
+
+def encoded(model: Model, **values: Any) -> Row:
+    inputs = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in values.items()}
+    return model.encode(inputs, None, lambda _: b"", lambda uri: uri)
+
+
+@pytest.mark.parametrize(
+    ("shape", "x", "output", "y"),
+    [
+        ((), 3, (), 3.0),
+        ((4,), [1, 2, 3, 4], (), 10.0),
+        ((2, 3), [[1, 2, 3], [4, 5, 6]], (None,), [5.0, 7.0, 9.0]),
+    ],
+)
+def test_a_model_without_a_batch_dimension_is_given_items_as_they_are(
+    shape: tuple[int, ...], x: Any, output: tuple[int | None, ...], y: Any
+) -> None:
+    runtime = FakeRuntime({"x": shape}, {"y": output}, lambda x: x.sum(axis=0) if x.ndim else x)
+    model = Model(Contract(), {}, runtime, layout=try_out(runtime, Contract(), {}).layout)
+    assert model.predict([encoded(model, x=x)]) == [{"y": y}]
+
+
+def test_all_rows_of_a_batch_of_one_are_its_items() -> None:
+    """Detections: as many as are found, from none on, and a row always has as many dimensions."""
+
+    def detections(x: Any) -> dict[str, Any]:
+        return {
+            "boxes": x[0][x[0, :, 1] > 0.5],
+            "count": (x[0, :, 1] > 0.5).sum(),
+            "score": x.max(axis=(1, 2)),
+        }
+
+    outputs: dict[str, Shape] = {"boxes": (None, 2), "count": (), "score": (1,)}
+    runtime = FakeRuntime({"x": (1, 3, 2)}, outputs, detections)
+    model = Model(Contract(), {}, runtime, layout=try_out(runtime, Contract(), {}, changing=True).layout)
+    found = [
+        model.predict([encoded(model, x=[[1, a], [2, b], [3, 0]])])[0]
+        for a, b in ((0.75, 0), (0.75, 1), (0, 0))
+    ]
+    assert found == [
+        {"boxes": [[1.0, 0.75]], "count": 1.0, "score": 3.0},
+        {"boxes": [[1.0, 0.75], [2.0, 1.0]], "count": 2.0, "score": 3.0},
+        {"boxes": [], "count": 0.0, "score": 3.0},
+    ]
+
+
+def test_an_item_that_is_predicted_whole_has_scores_and_limits_like_a_row() -> None:
+    contract = Contract(outputs={"y": OutputContract(keep="argmax", labels="l")})
+    runtime = FakeRuntime({"x": (3,), "k": ()}, {"y": (3,)}, lambda x, k: k * x)
+    model = Model(contract, {"l": ("a", "b", "c")}, runtime)
+    assert model.predict([encoded(model, x=[1, 3, 2], k=2)]) == [{"y": {"label": "b", "score": 6.0}}]
+    runtime = FakeRuntime({"k": ()}, {"y": (None,)}, lambda k: np.zeros(int(k)))
+    model = Model(Contract(), {}, runtime)
+    assert model.predict([encoded(model, k=2)]) == [{"y": [0.0, 0.0]}]
+    assert isinstance(model.predict([encoded(model, k=MAX_RESULT_VALUES + 1)])[0], ResultTooLarge)
+    assert model.stack([{"k": msgspec.Raw(b"2")}]) is not None
+
+
+def test_images_and_text_are_given_as_they_are_too() -> None:
+    contract = Contract(inputs={"x": ImageInput(height=2, width=2)})
+    runtime = FakeRuntime({"x": (2, 2, 3)}, {"y": ()}, lambda x: x.sum())
+    model = Model(contract, {}, runtime)
+    assert model.kinds == {"x": "image"}
+    png = io.BytesIO()
+    Image.new("RGB", (2, 2), (1, 2, 3)).save(png, "PNG")
+    made = model.encode({}, "a.png", lambda _: png.getvalue(), lambda uri: uri)
+    assert model.predict([made]) == [{"y": 24.0}]
+    runtime = FakeRuntime({"x": ()}, {"y": ()}, lambda x: len(x[()]), dtype="string")
+    model = Model(Contract(), {}, runtime)
+    assert model.predict([encoded(model, x="word")]) == [{"y": 4.0}]
 
 
 def test_encode_makes_a_row_of_each_input() -> None:

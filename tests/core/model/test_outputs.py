@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
-from fanwise.errors import NonFiniteResult, NotUtf8Result, ResultTooLarge
+from fanwise.errors import NonFiniteResult, NotUtf8Result, ResultShapeMismatch, ResultTooLarge
 from fanwise.limits import MAX_LINE_BYTES
 from fanwise.model.binding import BoundOutput
 from fanwise.model.contract import OutputContract
@@ -52,11 +52,43 @@ def test_without_labels_the_label_is_the_index_and_k_is_five() -> None:
     (found,) = say([range(10)], keep="top_k")
     assert found == [{"label": str(i), "score": i} for i in (9, 8, 7, 6, 5)]
     assert say([[3, 1]], keep="top_k", k=9) == [[{"label": "0", "score": 3}, {"label": "1", "score": 1}]]
-    assert say([[1, 2, 3]], ("a", "b"), keep="argmax") == [{"label": "2", "score": 3}]
+
+
+@pytest.mark.parametrize("keep", ["top_k", "argmax"])
+@pytest.mark.parametrize(
+    ("tensor", "labels", "message"),
+    [
+        (
+            np.ones((2, 1), np.float32),
+            None,
+            'one score an item, which is the best for every item; say "keep": "raw"',
+        ),
+        (np.ones((2, 0), np.float32), None, "output 'y' has shape [0] for an item"),
+        (np.ones(2, np.float32), None, "output 'y' has shape [] for an item"),
+        (np.ones((2, 3, 4), np.int32), None, "output 'y' has shape [3, 4] for an item"),
+        (
+            np.ones((2, 3), np.float32),
+            ("a", "b"),
+            "output 'y' has 3 scores for an item, and labels.txt has 2",
+        ),
+        (
+            np.ones((2, 3), np.float32),
+            tuple("abcd"),
+            "output 'y' has 3 scores for an item, and labels.txt has 4",
+        ),
+    ],
+)
+def test_what_has_no_scores_to_choose_from_is_a_dead_letter(
+    keep: Any, tensor: Any, labels: tuple[str, ...] | None, message: str
+) -> None:
+    output = BoundOutput("y", OutputContract(keep=keep, labels="labels.txt" if labels else None), labels)
+    found = answers("y", output, tensor)
+    assert [type(one) for one in found] == [ResultShapeMismatch] * 2
+    assert message in str(found[0])
 
 
 @given(
-    stn.arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=st.integers(0, 3)),
+    stn.arrays(np.uint8, st.tuples(st.integers(1, 4), st.integers(2, 12)), elements=st.integers(0, 3)),
     st.integers(1, 12),
 )
 def test_equal_scores_go_by_index(tensor: np.ndarray[Any, Any], k: int) -> None:

@@ -76,7 +76,11 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     calls: Mapping[Runtime, Calls] = {}
 
 
-def digest_of(files: Mapping[str, str], calls: Mapping[Runtime, Calls] | None = None) -> str:
+def digest_of(
+    files: Mapping[str, str],
+    calls: Mapping[Runtime, Calls] | None = None,
+    layout: Layout | None = None,
+) -> str:
     """The digest of a bundle, `sha256:…`, from the sha256 of each file by its path, and of how it is called.
 
     digest.json, which holds it, and profile.json, which is measured again, are no part of it.
@@ -84,6 +88,8 @@ def digest_of(files: Mapping[str, str], calls: Mapping[Runtime, Calls] | None = 
     lines = [f"{files[path]}  {path}\n" for path in sorted(files) if path not in (DIGEST_FILE, PROFILE_FILE)]
     if calls:
         lines.append(f"calls {msgspec.json.encode(calls, order='deterministic').decode()}\n")
+    if layout is not None and (answers := layout.for_answers()) != Layout():
+        lines.append(f"layout {msgspec.json.encode(answers, order='deterministic').decode()}\n")
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -97,7 +103,7 @@ def read_digest(text: bytes, where: str) -> Digest:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or str(path) != name or not path.name:
             raise BundleError(f"{where}: {name!r} is not a file inside the bundle; publish the model again")
-    made = digest_of({name: file.sha256 for name, file in digest.files.items()}, digest.calls)
+    made = digest_of({name: file.sha256 for name, file in digest.files.items()}, digest.calls, digest.layout)
     if made != digest.digest:
         raise BundleError(
             f"{where}: says {digest.digest}, but its files make {made}; publish the model again"

@@ -37,6 +37,10 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     whole: tuple[str, ...] = ()
     row_shapes: RowShapes = {}
 
+    def for_answers(self) -> "Layout":
+        """What of it decides how an item is answered: all but the sizes to warm up with."""
+        return msgspec.structs.replace(self, row_shapes={})
+
     def seen(self, signature: Signature) -> Signature:
         """The signature with a batch dimension everywhere: of one, where the model is given one item."""
         return Signature(

@@ -62,7 +62,7 @@ class LiteRTRuntime:
 
     def predict(self, tensors: Tensors) -> dict[str, NDArray[Any]]:
         """The outputs for the inputs, by the signature's names, as arrays of their own. Raises `ComputeError`."""
-        feeds = {name: tensors[name].astype(dtype, copy=False) for name, dtype in self._feeds.items()}
+        feeds = {name: _fed(tensors[name].astype(dtype, copy=False)) for name, dtype in self._feeds.items()}
         if self._reset is not None:
             self._make_fresh()
         try:
@@ -124,6 +124,22 @@ def _loaded(path: Path, signature: str, threads: int) -> tuple[Any, Any]:
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{path.name}: LiteRT cannot load it: {_one_line(error)}") from error
     return interpreter, _runner(interpreter, path.name, signature)
+
+
+def _fed(tensor: NDArray[Any]) -> NDArray[Any]:
+    """The tensor as the interpreter reads it: of a text without dimensions it would read an address as the text.
+
+    It reads numpy's own text, which is never empty and does not keep NULs at its end.
+    """
+    if tensor.ndim or tensor.dtype.kind != "O":
+        return tensor
+    text: bytes = tensor[()]
+    if not text or text.endswith(b"\0"):
+        raise ComputeError(
+            "LiteRT takes no text that is empty or ends with NUL where the input has no dimensions",
+            of_values=True,
+        )
+    return np.array(text)
 
 
 def _runner(interpreter: Any, model: str, signature: str) -> Any:

@@ -157,7 +157,8 @@ def _feed_dtype(session: Any, tensor: str) -> Any:
 
 def _plain(value: Any) -> NDArray[Any]:
     """An array of a dtype that numpy knows by itself."""
-    array = np.asarray(value)
+    # A text without dimensions comes as such: as an array of texts it would lose NULs at its end.
+    array = np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 

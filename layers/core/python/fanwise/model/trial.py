@@ -28,11 +28,12 @@ from fanwise.model.layout import (
 )
 from fanwise.model.outputs import why_no_scores
 from fanwise.model.runtime import ComputeError, Runtime, Tensors
-from fanwise.model.signature import Signature, shape_text
+from fanwise.model.signature import Signature, TensorSpec, shape_text
 from fanwise.model.synthetic import grown, row_shapes, synthetic_inputs
 
 OTHER_ROWS = (3, 2)  # in a mini-batch, beside its usual size: the first that is another one
 MAX_TRIAL_S = 30.0  # of sizes, one after the other, until the model computes with one
+ANY_NUMBER = "whatever the number of items, which the inputs leave open"
 
 Labels = Mapping[str, tuple[str, ...]]
 
@@ -77,7 +78,9 @@ def try_out(
     if changing or trial.found is None:
         _check_by_signature(signature, kept, layout)
     if trial.found is None:
-        return Tried(layout, rejected)
+        # Nothing has shown whose the rows of several items are; of one item they are that item's.
+        is_open = layout.batched and batch_size(signature) is None
+        return Tried(msgspec.structs.replace(layout, item_at_a_time=True) if is_open else layout, rejected)
     return Tried(msgspec.structs.replace(layout, row_shapes=trial.found))
 
 
@@ -149,11 +152,10 @@ class _Trial:
         for name, output in self._bound.outputs.items():
             tensor = found[name]
             if self._counts and (not tensor.ndim or len(tensor) != items):
-                raise _NoRows(
-                    not_one_row(name, f"has shape {shape_text(tensor.shape)} for {items} synthetic items"),
-                    len(tensor) if tensor.ndim else 0,
-                    items,
-                )
+                says = f"has shape {shape_text(tensor.shape)} for {items} synthetic items"
+                if self._is_open and _is_fixed(self._signature.outputs[name]):
+                    says = f"is {self._signature.outputs[name]}, {ANY_NUMBER}"
+                raise _NoRows(not_one_row(name, says), len(tensor) if tensor.ndim else 0, items)
             if not is_open:  # else the number of scores may be one of the sizes that are open
                 wrong = why_no_scores(name, output, tensor.shape[1:])
                 if wrong is not None:
@@ -192,5 +194,9 @@ def _check_by_signature(signature: Signature, kept: Iterable[str], layout: Layou
         return
     for name in kept:
         spec = signature.outputs[name]
-        if spec.shape is not None and (not spec.shape or spec.shape[0] is not None):
-            raise BundleError(not_one_row(name, f"is {spec} for any number of items"))
+        if _is_fixed(spec):
+            raise BundleError(not_one_row(name, f"is {spec}, {ANY_NUMBER}"))
+
+
+def _is_fixed(spec: TensorSpec) -> bool:
+    return spec.shape is not None and (not spec.shape or spec.shape[0] is not None)
