@@ -174,9 +174,11 @@ def rejecting(x: Any) -> Any:
 
 
 def test_a_model_that_rejects_synthetic_values_is_not_refused() -> None:
-    assert tried({"x": (None, 2)}, (None, 2), rejecting) == Tried(Layout(), "assertion failed")
-    assert tried({"x": (None, None)}, (None, 2), rejecting) == Tried(Layout(), "assertion failed")
-    assert tried({"x": (None, None)}, (None, 1), lambda x: x.reshape(-1, 2003)).rejected is not None
+    """Whose its rows are is not known, so that it is given one item."""
+    assert tried({"x": (None, 2)}, (None, 2), rejecting) == Tried(OF_ONE, "assertion failed")
+    assert tried({"x": (None, None)}, (None, 2), rejecting) == Tried(OF_ONE, "assertion failed")
+    assert tried({"x": (4, 2)}, (4, 2), rejecting) == Tried(Layout(), "assertion failed")
+    assert tried({"x": (None, None)}, (None, 1), lambda x: x.reshape(-1, 2003)).layout == OF_ONE
     with pytest.raises(BundleError, match=r"float32 \[32\]"):
         tried({"x": (None, 2)}, (32,), rejecting)
 

@@ -78,7 +78,9 @@ def try_out(
     if changing or trial.found is None:
         _check_by_signature(signature, kept, layout)
     if trial.found is None:
-        return Tried(layout, rejected)
+        # Nothing has shown whose the rows of several items are; of one item they are that item's.
+        is_open = layout.batched and batch_size(signature) is None
+        return Tried(msgspec.structs.replace(layout, item_at_a_time=True) if is_open else layout, rejected)
     return Tried(msgspec.structs.replace(layout, row_shapes=trial.found))
 
 
