@@ -42,6 +42,7 @@ def test_both_sides_are_named() -> None:
     )
     assert error.lacks == ("age",)
     assert str(told({})).endswith("the item has nothing there")
+    assert str(told({"note": ""}, {"salary": 1})).endswith("the item has 'note', and 'salary' beside it")
 
 
 @pytest.mark.parametrize("own", ["Age", " age", "AGE ", "a_ge", "a-g.e"])

@@ -138,8 +138,8 @@ def _pinned(
     items = pin_items(storage, start.manifest.items, start.upload)
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime, runtimes)
     if items.source is not None and items.source.columns is not None:
-        check_columns(items.source.columns, items.uri, model.kinds)
         refuse_misspelt_columns(items.source.columns, items.uri, model.kinds)
+        check_columns(items.source.columns, items.uri, model.kinds)
     return PinnedJob(start, items, model, derive_job_id(start, items, model))
 
 
