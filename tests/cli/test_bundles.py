@@ -9,11 +9,22 @@ import threading
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 
 from fanwise.errors import BundleError
-from fanwise.model.bundle import DIGEST_FILE, RUNTIMES, Conversion, fetch, read_digest, resolve
+from fanwise.model.bundle import (
+    DIGEST_FILE,
+    RUNTIMES,
+    BundleFile,
+    Conversion,
+    digest_of,
+    fetch,
+    read_digest,
+    resolve,
+    sha256_of,
+)
 from fanwise.model.model import load
 from fanwise.records import Runtime
 from fanwise.storage import FolderBackend, Storage
@@ -284,11 +295,15 @@ def test_a_prepared_bundle_that_reaches_outside_is_refused(digits: PreparedBundl
     next(node for node in nodes if node.name == last).input.append("^leak")
     path.write_bytes(model.SerializeToString())
     digest = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "")
-    files = {name: BundleFile(sha256_of(given / name), (given / name).stat().st_size) for name in digest.files}
+    files = {
+        name: BundleFile(sha256_of(given / name), (given / name).stat().st_size) for name in digest.files
+    }
     made = digest_of({name: file.sha256 for name, file in files.items()}, digest.calls)
     text = msgspec.json.encode(msgspec.structs.replace(digest, digest=made, files=files))
     (given / DIGEST_FILE).write_bytes(text)
-    with pytest.raises(BundleError, match=r"downloaded: its operation WriteFile \(leak\) reads or writes files"):
+    with pytest.raises(
+        BundleError, match=r"downloaded: its operation WriteFile \(leak\) reads or writes files"
+    ):
         prepare(given, tmp_path / "cache")
 
 

@@ -1,7 +1,7 @@
-"""The operations of a bundle that was prepared elsewhere: `python -m fanwise_cli.operations.checking FOLDER SIGNATURE`.
+"""The operations of a bundle prepared elsewhere: `python -m fanwise_cli.operations.checking FOLDER SIGNATURE`.
 
-A process of its own, since the schema of a SavedModel is TensorFlow's. Its answer is a line that says what is wrong,
-or none.
+A process of its own, since the schema of a SavedModel is TensorFlow's. Its answer is a line that says what is
+wrong, or none.
 """
 
 import sys
