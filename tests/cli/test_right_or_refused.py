@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fanwise.errors import BundleError, ItemError
-from fanwise.model.bundle import Digest
+from fanwise.model.bundle import Conversion, Digest
 from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.contract import Contract
 from fanwise.model.model import Model
@@ -215,3 +215,38 @@ def test_how_it_is_called_is_part_of_a_bundles_digest() -> None:
     assert digest_of(files, {}) == plain
     assert digest_of(files, {"litert": Calls(reset="model")}) != plain
     assert Digest.__struct_fields__[-1] == "calls"
+
+
+def test_accepting_goes_with_litert_only() -> None:
+    from fanwise.errors import InputError
+    from fanwise_cli.preparation import RunOptions, accepts
+
+    options = RunOptions(items=Path("items"), out=Path("out"), accept_difference=True)
+    assert accepts(options, "litert")
+    for runtime in ("auto", "tensorflow"):
+        with pytest.raises(InputError, match=r"^--accept-difference: .* goes with --runtime litert$"):
+            accepts(options, runtime)
+    assert not accepts(RunOptions(items=Path("items"), out=Path("out")), "auto")
+
+
+@pytest.mark.parametrize(
+    ("conversion", "says"),
+    [
+        (Conversion(refused="why", can_be_accepted=True), "--accept-difference, where it is run or pushed"),
+        (Conversion(refused="why"), "nothing that --accept-difference could accept"),
+    ],
+)
+def test_a_refused_runtime_names_what_can_be_accepted(conversion: Conversion, says: str) -> None:
+    from fanwise.model.bundle import _runtime
+    from fanwise.model.signature import Signature
+
+    digest = Digest(
+        digest="sha256:0",
+        files={},
+        runtimes=("tensorflow",),
+        signature=Signature({}, {}),
+        prepared_by="a test",
+        conversion=conversion,
+    )
+    with pytest.raises(BundleError, match=r"not for litert: why.*" + says):
+        _runtime("m@1", digest, "litert", ("litert", "tensorflow"))
