@@ -298,7 +298,7 @@ def test_a_prepared_bundle_that_reaches_outside_is_refused(digits: PreparedBundl
     files = {
         name: BundleFile(sha256_of(given / name), (given / name).stat().st_size) for name in digest.files
     }
-    made = digest_of({name: file.sha256 for name, file in files.items()}, digest.calls)
+    made = digest_of({name: file.sha256 for name, file in files.items()}, digest.calls, digest.layout)
     text = msgspec.json.encode(msgspec.structs.replace(digest, digest=made, files=files))
     (given / DIGEST_FILE).write_bytes(text)
     with pytest.raises(
