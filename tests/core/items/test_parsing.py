@@ -137,6 +137,35 @@ def test_a_carriage_return_between_values_does_not_reach_the_lines_we_write() ->
     assert plain(parsed('{"uri": "a",\r "v": [1,\r2]}\r').carried) == {"v": b"[1, 2]"}
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAP0lEQVR4nAE0AMv/AajluAMJ82ngSoX+EAJ9UB0j0gLyqkrHIH4EUc+C0"
+
+
+@pytest.mark.parametrize(
+    ("given_uri", "kind"),
+    [
+        (PNG, "png"),
+        (f" {PNG}\n{PNG[:76]}\n", "png"),
+        (PNG.replace("+", "-").replace("/", "_"), "png"),
+        ("/9j/" + PNG[20:], "jpeg"),
+        ("R0lGODlhAQABAIAAAP///////yH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==", "gif"),
+        ("UklGRiQAAABXRUJQVlA4" + PNG[20:], "webp"),
+        ("AAAAHGZ0eXBhdmlm" + PNG[20:], "…"),
+        (PNG[20:] * 20, "…"),
+        ("image/png;base64," + PNG, "…"),
+    ],
+)
+def test_base64_without_data_is_named_and_not_repeated(given_uri: str, kind: str) -> None:
+    for item in ({"uri": given_uri}, {"inputs": {"photo": given_uri}}):
+        with pytest.raises(errors.BadUri, match=f"write data:image/{kind};base64,…") as refused:
+            parsed(json.dumps(item))
+        assert PNG[30:60] not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "scans/2026/10/" + "b" * 40, "UklGRa.png", "R0lGOD", "x" * 31])
+def test_names_that_only_look_like_base64_are_names(name: str) -> None:
+    assert parsed(json.dumps({"uri": name})).uri == f"s3://b/in/{name}"
+
+
 @pytest.mark.parametrize("value", ['"a"', '""', "0", "-7", "18446744073709551616", '"\\ud83d\\ude00"'])
 def test_ids(value: str) -> None:
     assert bytes(parsed(f'{{"id": {value}, "uri": "a"}}').id or b"") == value.encode()

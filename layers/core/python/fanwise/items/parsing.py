@@ -21,6 +21,7 @@ from fanwise.errors import (
     TooDeep,
     TooManyKeys,
 )
+from fanwise.items.bare_base64 import why_no_uri
 from fanwise.items.columns import fields_of_row, refuse_long_row
 from fanwise.items.lines import Record
 from fanwise.items.nesting import is_deeper_than
@@ -211,6 +212,9 @@ def _uri(raw: msgspec.Raw, source: ItemsSource) -> str:
         raise BadUri(f'"uri" is {_shown(raw)}; text, or leave it out')
     if is_data(given):
         raise BadUri('"uri" is a data: URI; put it under "inputs", by the name of the input')
+    payload = why_no_uri(given)
+    if payload is not None:
+        raise BadUri(f'"uri" is no URI: {payload} under "inputs", by the name of the input')
     return _resolved(given, source.base, source.readable)
 
 
@@ -240,6 +244,9 @@ def _inputs(raw: msgspec.Raw, source: ItemsSource, kinds: Kinds) -> dict[str, ms
         if kinds.get(name) == "image":
             given = _text(value)
             if given is not None and not is_data(given):
+                payload = why_no_uri(given)
+                if payload is not None:
+                    raise BadUri(f"input {name!r} is no URI: {payload}")
                 uri = _resolved(given, source.base, source.readable)
                 inputs[name] = msgspec.Raw(msgspec.json.encode(uri))
     return inputs
