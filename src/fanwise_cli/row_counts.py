@@ -34,7 +34,7 @@ def notes_of_rows(tried: "Tried", changing: str | None) -> list[str]:
     notes: list[str] = []
     if not layout.batched:
         notes.append(
-            f"Predicted an item at a time, having no batch dimension: {whole} is, whole, the item's prediction."
+            f"Predicted an item at a time, having no batch dimension: its prediction is {whole}, whole."
         )
     elif layout.whole:
         notes.append(
