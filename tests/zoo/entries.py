@@ -175,7 +175,7 @@ ZOO: dict[str, Entry] = {
     ),
     "asserts": Entry((number("x", between=TEN),), litert=False),
     "fourth": Entry((number("x", shape=(None,), between=TEN),), litert=False),
-    "sliced": Entry((number("x", shape=(None,), between=TEN),), litert=False),
+    "sliced": Entry((number("x", shape=(None,), between=TEN),)),
     "halved": Entry((number("x", shape=(None,), between=TEN),)),
     "in_pairs": Entry((number("x", shape=(None,), between=TEN),)),
     "folded": Entry((number("x", shape=(None,), between=TEN),)),

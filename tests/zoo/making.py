@@ -31,8 +31,6 @@ CASES = Path(__file__).parents[1] / "cases"
 @pytest.fixture(scope="session")
 def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """given/NAME is what the product was given, models/ the published bundles, told/NAME.json what was said."""
-    if "ZOO_DEV" in os.environ:
-        return Path(os.environ["ZOO_DEV"])
     return made_once(tmp_path_factory, "zoo", _make_apart)
 
 
