@@ -1,8 +1,8 @@
 """Two forms of one model on the same sample items: what both have to answer before one stands for the other.
 
-`freezing` and `converting` hold what they make against a `Reference`. The samples are synthetic, from signature and
-contract, edges included (`edge_items`); a person's own items (`sample_items`) come beside them. One mini-batch is
-computed twice, and in another order.
+`freezing` and `converting` hold what they make against a `Reference`. The samples are synthetic, from signature
+and contract, edges included (`edge_items`); a person's own items (`sample_items`) come beside them. One mini-batch
+is computed twice, and in another order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

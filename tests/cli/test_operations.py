@@ -154,7 +154,9 @@ def test_a_graph_that_cannot_be_read_is_said_in_a_line(tmp_path: Path) -> None:
     from fanwise_cli.operations.saved_model import reached
 
     (tmp_path / "saved_model.pb").write_bytes(b"\xff\xff no graph")
-    with pytest.raises(BundleError, match=r"^saved_model\.pb: cannot be read \(DecodeError\); export it again$"):
+    with pytest.raises(
+        BundleError, match=r"^saved_model\.pb: cannot be read \(DecodeError\); export it again$"
+    ):
         reached(tmp_path, "serving_default")
 
 
