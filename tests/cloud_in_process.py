@@ -6,6 +6,8 @@ fractions of a second. Everything lies in the same folders as it would with proc
 
 import asyncio
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +71,18 @@ class Machine:
     clouds: int = 0
     environments: list[int | None] = field(default_factory=list)  # as each cloud was told
     faults: list[FaultPlan | None] = field(default_factory=list)  # likewise
+
+    def interrupt_at(self, call: int) -> None:
+        """Have this process get a Ctrl-C when the n-th call of a function begins, which then never ends."""
+
+        def send(_: str) -> bool:
+            if len(self.calls) != call:
+                return False
+            self.before_call = lambda _: False
+            os.kill(os.getpid(), signal.SIGINT)
+            return True
+
+        self.before_call = send
 
     def cloud(
         self,

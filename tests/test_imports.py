@@ -16,7 +16,9 @@ SHARED = {"items", "model"}
 ABOVE = {"reckoning": {"model"}}  # shared too, and what of the shared it may know
 BOTTOM = {
     "commits",
+    "contents",
     "digests",
+    "durable",
     "errors",
     "file_kinds",
     "json_text",

@@ -6,6 +6,7 @@ from typing import Any
 from fanwise import settings
 from fanwise.items.readable import prefixes_of
 from fanwise.planning import plan_job
+from fanwise.planning.job_limits import JobLimits
 from fanwise.pricing import Meter
 from fanwise.reckoning.batching import FunctionSize
 from fanwise.storage import Storage
@@ -32,5 +33,6 @@ def lambda_handler(event: dict[str, Any], context: settings.LambdaContext) -> di
         runtimes=settings.runtimes(),
         size=FunctionSize(settings.predict_batch_memory_mb(), settings.predict_batch_timeout_s()),
         region=settings.region(),
+        job_limits=JobLimits(settings.max_items_per_job(), settings.max_bytes_per_job()),
     )
     return answer if answer["duplicate"] else {**answer, "others": 1, "others_gb_s": meter.gb_s()}

@@ -10,14 +10,16 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 import fanwise
-from fanwise.errors import BundleError
+from fanwise.durable import make_folder, sync_folder, sync_tree, write_durably
+from fanwise.errors import DISK_FULL, BundleError
 from fanwise.model.bundle import (
     DIGEST_FILE,
     LITE_FILE,
@@ -91,16 +93,33 @@ def prepare(model: Path, cache: Path, samples: Path | None = None, *, accept: bo
     record = cache / "sources" / f"{hashlib.sha256(words.encode()).hexdigest()}.json"
     made = None if samples else _remembered(record, cache)
     if made is None:
-        cache.mkdir(parents=True, exist_ok=True)
-        made = _taken(source, cache) if source.prepared else _made(source, cache, samples, accept=accept)
-        if samples is None:
-            _write_whole(record, msgspec.json.encode(made))
+        with _naming_full_disk(cache):
+            make_folder(cache)
+            made = _taken(source, cache) if source.prepared else _made(source, cache, samples, accept=accept)
+            if samples is None:
+                _write_whole(record, msgspec.json.encode(made))
     if PROFILE_FILE in source.files:
         _keep_profile(source.files[PROFILE_FILE], _folder(cache, made.digest) / PROFILE_FILE)
     path = model.resolve()
     name = source.contract.name or safe_name(path.stem if path.is_file() else path.name)
     version = made.digest.removeprefix("sha256:")[:VERSION_DIGITS]
     return PreparedBundle(_folder(cache, made.digest), made.digest, name, version, made.notes)
+
+
+@contextmanager
+def _naming_full_disk(cache: Path) -> Iterator[None]:
+    """Name the cache where its disk is full: a write does not, and to a process it is the model's error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise OSError(error.errno, error.strerror, str(cache)) from error
+        raise
+    except BundleError as error:
+        for number in DISK_FULL:
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number), str(cache)) from error
+        raise
 
 
 def publish(
@@ -112,15 +131,26 @@ def publish(
     """
     reference = reference_of(prepared, name, version)
     target = models_bucket_folder / MODEL_PREFIX / reference.replace("@", "/")
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_there(target):
+        make_folder(target.parent)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=models_bucket_folder) as temporary:
             copy = Path(temporary, "bundle")
             shutil.copytree(prepared.folder, copy, copy_function=_link_or_copy)
+            if target.exists():
+                os.rename(target, Path(temporary, "broken"))
             _rename(copy, target)
     there = read_digest((target / DIGEST_FILE).read_bytes(), str(target / DIGEST_FILE))
     check_same(reference, there, prepared)
     return reference
+
+
+def _is_there(target: Path) -> bool:
+    """Whether a bundle is published and still what its digest says."""
+    try:
+        digest = read_digest((target / DIGEST_FILE).read_bytes(), DIGEST_FILE)
+    except (OSError, BundleError):
+        return False
+    return damaged(target, digest, digest.files) is None
 
 
 def reference_of(prepared: PreparedBundle, name: str | None = None, version: str | None = None) -> str:
@@ -220,7 +250,7 @@ def _made(source: BundleSource, cache: Path, samples: Path | None = None, *, acc
         (folder / DIGEST_FILE).write_bytes(text)
         _keep(folder, digest, cache)
         if folder.exists():  # the same files were there: what is known of them may be more by now
-            os.replace(folder / DIGEST_FILE, _folder(cache, digest.digest) / DIGEST_FILE)
+            write_durably(str(_folder(cache, digest.digest) / DIGEST_FILE), text)
     return _Made(digest.digest, report.notes)
 
 
@@ -268,9 +298,11 @@ def _keep_profile(given: Path, kept: Path) -> None:
 
 
 def _rename(folder: Path, target: Path) -> None:
-    """Rename, unless another process was first."""
+    """Rename, unless another process was first; what is in it is on the disk before."""
+    sync_tree(folder)
     try:
         os.rename(folder, target)
+        sync_folder(target.parent)
     except OSError:
         if not (target / DIGEST_FILE).exists():
             raise
@@ -291,10 +323,8 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _write_whole(path: Path, text: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    make_folder(path.parent)
+    write_durably(str(path), text)
 
 
 def safe_name(stem: str) -> str:

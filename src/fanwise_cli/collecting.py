@@ -4,6 +4,7 @@ The home is a folder or a bucket. Parts are read several at once, in pieces, and
 ten thousand small parts comes as fast as one of a few large ones, in bounded memory.
 """
 
+import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,11 +15,18 @@ from typing import Any
 
 import msgspec
 
+from fanwise.durable import make_folder, sync_file, sync_folder
+from fanwise.errors import FanwiseError
 from fanwise.records import Part
 from fanwise.storage import STREAM_CHUNK_BYTES, Storage
 
 RESULTS = ("summary.json", "predictions.jsonl", "failures.jsonl")
 READERS = 16  # pieces read at once; as many more wait for their turn to be written
+
+
+class PartDamaged(FanwiseError):
+    """A part is not what its commit says; nothing of it has been given out as a result."""
+
 
 Arrived = Callable[[int], None]  # told of each piece, in bytes
 
@@ -38,9 +46,9 @@ def collect(
 ) -> dict[str, Any]:
     """Write the results of the job whose home is `home` (with its last slash) into `to`; the job's summary.
 
-    Each file takes its place when it is whole, the summary last.
+    Each file takes its place when it is whole, the summary last. Raises `PartDamaged`.
     """
-    to.mkdir(parents=True, exist_ok=True)
+    make_folder(to)
     parts = read_parts(storage, home) if parts is None else parts
     for folder in ("predictions", "failures"):
         wanted = [part for part in parts if part.key.startswith(f"{folder}/")]
@@ -55,23 +63,49 @@ def collect(
 
 
 def pieces(storage: Storage, home: str, parts: Iterable[Part]) -> Iterator[bytes]:
-    """The bytes of parts, one after the other."""
+    """The bytes of parts, one after the other; raises `PartDamaged` where one is not what its commit says."""
+
+    digest = hashlib.sha256()
 
     def read(part: Part, start: int) -> bytes:
-        return storage.read(home + part.key, start, min(start + STREAM_CHUNK_BYTES, part.size_bytes))
+        end = min(start + STREAM_CHUNK_BYTES, part.size_bytes)
+        is_last = end == part.size_bytes
+        try:
+            data = storage.read(home + part.key, start, end + is_last)  # one more than there should be
+        except FileNotFoundError as error:
+            raise PartDamaged(f"{home}{part.key}: is gone") from error
+        if len(data) != end - start or (is_last and data[-1:] != b"\n"):
+            raise PartDamaged(f"{home}{part.key}: has not the {part.size_bytes:,} bytes that its commit says")
+        return data
+
+    def checked(part: Part, start: int, data: bytes) -> bytes:
+        """In the order of the bytes."""
+        nonlocal digest
+        if not start:
+            digest = hashlib.sha256()
+        if part.sha256:
+            digest.update(data)
+            if start + len(data) == part.size_bytes and digest.hexdigest() != part.sha256:
+                raise PartDamaged(f"{home}{part.key}: has other bytes than its commit says")
+        return data
 
     with ThreadPoolExecutor(READERS) as readers:
-        waiting: deque[Future[bytes]] = deque()
+        waiting: deque[tuple[Part, int, Future[bytes]]] = deque()
+
+        def next_piece() -> bytes:
+            part, start, read_ = waiting.popleft()
+            return checked(part, start, read_.result())
+
         try:
             for part in parts:
                 for start in range(0, part.size_bytes, STREAM_CHUNK_BYTES):
-                    waiting.append(readers.submit(read, part, start))
+                    waiting.append((part, start, readers.submit(read, part, start)))
                     if len(waiting) == 2 * READERS:
-                        yield waiting.popleft().result()
+                        yield next_piece()
             while waiting:
-                yield waiting.popleft().result()
+                yield next_piece()
         finally:
-            for late in waiting:
+            for _, _, late in waiting:
                 late.cancel()
 
 
@@ -83,11 +117,13 @@ def write_whole(path: Path, body: bytes) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write, which takes its place when it is complete."""
+    """A file beside `path` to write, which takes its place when it is complete and on the disk."""
     temporary = path.with_name(f".{path.name}.writing")
     try:
         yield temporary
+        sync_file(temporary)
         temporary.replace(path)
+        sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:

@@ -86,7 +86,7 @@ def estimate(
             memory_mb=memory,
             region=region,
             architecture=arch,
-            quiet=quiet,
+            quiet=quiet or as_json,
         )
 
         def connect() -> "AbstractContextManager[DeployedStack]":

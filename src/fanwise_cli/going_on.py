@@ -95,8 +95,16 @@ def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: Job
         if job in ids:  # a replay's own id, or the job's, was asked for
             number = ids.index(job)
         job_id = ids[number]
+        start_of_job = None if number else held.job.start
+        mended = held.prepared({}, number).mend(home.work_dir, job_id, start_of_job, console)
         summary = held.summary(job_id)
-        if summary is not None and not summary["items"]["missing"] and _are_there(held, number):
+        if (
+            summary is not None
+            and not summary["items"]["missing"]
+            and mended.is_whole
+            and _are_there(held, number)
+            and home.are_whole(mended.size_bytes, console, held.prepared({}, number).results)
+        ):
             if not how.quiet:
                 console.tell(
                     f"every item of {job_id} was tried to its end; there is nothing to resume", "dim"

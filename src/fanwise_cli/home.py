@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import msgspec
 from fanwise.errors import InputError
 from fanwise.storage import FolderBackend, Storage
 from fanwise_cli.collecting import RESULTS, collect, write_whole
+from fanwise_cli.terminal import JobConsole
 
 INNER, REPLAYS = ".fanwise", "replays"
 _HOME_FILE, _LOCK_FILE = "home.json", "lock"
@@ -45,6 +46,10 @@ class HeldJob(msgspec.Struct, frozen=True):
     replays: tuple[str, ...] = ()
 
 
+class HomeDamaged(InputError):
+    """home.json is not what was written."""
+
+
 class JobHome:
     """One OUT folder."""
 
@@ -58,12 +63,12 @@ class JobHome:
 
         Raises `InputError` where OUT cannot be written to, or another command works in it.
         """
-        was_there = self.out.exists()
+        was_there, had_work = self.out.exists(), self.work_dir.exists()
         lock = self._lock()
         try:
             yield
         finally:
-            if not (self.work_dir / _HOME_FILE).exists():
+            if not had_work and not (self.work_dir / _HOME_FILE).exists():
                 shutil.rmtree(self.work_dir, ignore_errors=True)
                 if not was_there:
                     with suppress(OSError):  # somebody else has put something there
@@ -87,16 +92,39 @@ class JobHome:
         return lock
 
     def job(self) -> HeldJob | None:
-        """The job that OUT holds, if any. Raises `InputError` where home.json is not what was written."""
+        """The job that OUT holds, if any. Raises `HomeDamaged` where home.json is not what was written."""
         path = self.work_dir / _HOME_FILE
         try:
             return msgspec.json.decode(path.read_bytes(), type=HeldJob)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path}: is damaged ({error}); choose another --out, or remove {self.out}"
+            raise HomeDamaged(
+                f"{path}: is damaged ({error}); give the same fanwise run again, which finds the job there,"
+                f" or remove {self.out}"
             ) from error
+
+    def has_jobs(self) -> bool:
+        """Whether there is a job's home in OUT, whatever home.json says."""
+        return any(self.work_dir.glob("buckets/*/jobs/*"))
+
+    def job_or_found(self, base: str) -> HeldJob | None:
+        """The job that OUT holds; where home.json is damaged or gone, the job `base` if its home is there.
+
+        Raises `InputError` where it is not: nobody can say which job was held.
+        """
+        with suppress(HomeDamaged):
+            held = self.job()
+            if held is not None or not self.has_jobs():
+                return held
+        if not any(self.work_dir.glob(f"buckets/*/jobs/{base}")):
+            raise InputError(
+                f"{self.work_dir / _HOME_FILE}: is damaged or gone, and {self.out} does not hold this job;"
+                f" choose another --out, or remove {self.out}"
+            )
+        found = HeldJob(base, base)
+        self.write(found)
+        return found
 
     def hold(self, job: HeldJob, jobs_folder: Path) -> None:
         """Make OUT the home of this job; what it has of another run (`jobs_folder` has those) goes."""
@@ -136,6 +164,19 @@ class JobHome:
         except ValueError:
             return None
         return summary if isinstance(summary, dict) and summary.get("job_id") == job.job_id else None
+
+    def are_whole(self, size_bytes: Mapping[str, int], console: JobConsole, to: Path | None = None) -> bool:
+        """Whether the results that were brought to OUT, or to `to`, have the sizes that they should have."""
+        for name, expected in size_bytes.items():
+            path = (to or self.out) / f"{name}.jsonl"
+            found = path.stat().st_size if path.exists() else 0
+            if found != expected:
+                what = (
+                    f"{path} has {found:,} bytes, its parts have {expected:,}; the results are written again"
+                )
+                console.tell(what, "yellow", wrap=True)
+                return False
+        return True
 
     def collect(self, job_folder: Path, to: Path | None = None) -> dict[str, Any]:
         """Bring a job's results out of the results bucket, the parts that count in index order; the summary.

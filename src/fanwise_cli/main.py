@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 import fanwise
-from fanwise.errors import DISK_FULL, FanwiseError, InputError
+from fanwise.errors import DISK_FULL, FanwiseError, InputError, room_wanted
 from fanwise_cli import estimate_command, simulate_command, tune_command
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from fanwise_cli.manifest_options import (
@@ -374,9 +374,10 @@ def _ending(error: BaseException) -> tuple[int, str]:
         case FanwiseError():
             return EXIT_FAILED, str(error)
         case OSError():
-            remedy = "; free some space, and give the same command again" if error.errno in DISK_FULL else ""
-            what = f"{error.filename}: {error.strerror}{remedy}" if error.filename else str(error)
-            return EXIT_FAILED, what
+            is_full = error.errno in DISK_FULL
+            remedy = f"; {room_wanted(error)}, and give the same command again" if is_full else ""
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            return EXIT_FAILED, what + remedy
         case KeyboardInterrupt():
             return EXIT_INTERRUPTED, str(
                 error

@@ -8,7 +8,7 @@ bundle of a model takes seconds.
 import errno
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,10 +20,12 @@ from fanwise.items.manifest import read_manifest
 from fanwise.planning.plan import pin_job
 from fanwise.planning.source import pin_items
 from fanwise.records import Manifest
-from fanwise.storage import FolderBackend, Storage
+from fanwise.storage import FolderBackend, Location, Storage
 from fanwise_cli import bundles
-from fanwise_cli.home import HeldJob, JobHome
+from fanwise_cli.home import HeldJob, HomeDamaged, JobHome
+from fanwise_cli.mending import Mended, mend
 from fanwise_cli.preparing import preparing
+from fanwise_cli.progress import waiting
 from fanwise_cli.settings import CACHE_DIR, cache_dir
 from fanwise_cli.terminal import JobConsole
 from fanwise_local.mounts import Mounts
@@ -40,6 +42,8 @@ _FLAGS = {
     "tolerated_failure_percentage": "--tolerate",
     "name": "--name",
 }
+# Keys of a manifest that make another job of the same items (docs/contracts.md).
+_IDENTITY = ("items", "model", "runtime", "tolerated_failure_percentage", "name")
 # What a wrong path or missing permission says. A full or broken disk is nobody's input.
 _UNUSABLE = frozenset(
     (
@@ -121,11 +125,25 @@ class Prepared:
     results: Path
     notes: Sequence[str] = ()
     faults: "FaultPlan | None" = None
+    is_mended: bool = False  # after its results could not be brought
 
     def results_bucket(self) -> Storage:
         """The results bucket, for reading, as bucket `results`."""
         folder = self.mounts.folder_of(self.stack.buckets["ResultsBucket"])
         return Storage({"results": FolderBackend(folder, writable=False)}, s3=False)
+
+    def mend(
+        self, work_dir: Path, job_id: str, start: Mapping[str, Any] | None, console: JobConsole
+    ) -> Mended:
+        """Look through what is there of a job, and report what is wrong with it. Raises `InputError`."""
+        return mend(
+            self.mounts,
+            self.stack,
+            work_dir,
+            job_id,
+            start=start,
+            tell=lambda line: console.tell(line, "yellow", wrap=True),
+        )
 
     @property
     def jobs_folder(self) -> Path:
@@ -161,7 +179,8 @@ def prepare(options: RunOptions, home: JobHome, console: JobConsole) -> tuple[Pr
         uri = mounts.uri_of(items).rstrip("/") + slash
         with naming_items(uri, f"{asked.items}{slash}"):
             if items.is_file():
-                pin_items(mounts.storage(), uri)
+                with waiting(console, "reading the items", quiet=options.how.quiet):
+                    pin_items(mounts.storage(), uri)
             reference, notes = publish_model(
                 asked.model,
                 stack,
@@ -215,14 +234,12 @@ def _job(
     storage, models = mounts.storage(), stack.buckets["ModelBucket"]
     readable = mounts.readable()
     base = pin_job(start, storage, model_bucket=models, readable=readable).job_id
-    held = home.job()
+    held = home.job_or_found(base)
     if held is None:
         return HeldJob(base, base)
     if held.base != base:
-        raise InputError(
-            f"{options.out}: holds another job ({held.job_id}), of other items, model or options;"
-            f" choose another --out, or remove that folder"
-        )
+        _check_replaceable(options, held, mounts, start)
+        return HeldJob(base, base)
     if not options.again:
         return held
     run = f"again-{time.time_ns():x}"
@@ -230,13 +247,31 @@ def _job(
     return HeldJob(base, again.job_id, run)
 
 
+def _check_replaceable(options: RunOptions, held: HeldJob, mounts: Mounts, start: Mapping[str, Any]) -> None:
+    """Raise `InputError` unless the job that OUT holds differs by the content of its items alone, and may go."""
+    asked, before = start["manifest"], held.start.get("manifest", {})
+    bucket = Location.parse(asked["items"]).bucket
+    same_place = held.folders.get(bucket) == mounts.by_bucket[bucket].path
+    if not same_place or any(asked.get(key) != before.get(key) for key in _IDENTITY):
+        raise InputError(
+            f"{options.out}: holds another job ({held.job_id}), of other items, model or options;"
+            f" choose another --out, or remove that folder"
+        )
+    if not options.again:
+        raise InputError(
+            f"{options.items}: its content has changed since {held.job_id}, the job that {options.out} holds;"
+            f" choose another --out, or --again to run it anew in place of that job"
+        )
+
+
 def _check_out(options: RunOptions, items: Path, home: JobHome) -> None:
     if items.is_dir() and options.out.resolve().is_relative_to(items.resolve()):
         raise InputError(
             f"{options.out}: lies inside {items}, every file of which is an item; choose another --out"
         )
-    if home.job() is None:
-        home.refuse_foreign_files()
+    with suppress(HomeDamaged):
+        if home.job() is None and not home.has_jobs():
+            home.refuse_foreign_files()
 
 
 def _asked(options: RunOptions) -> _Asked:

@@ -184,9 +184,7 @@ def _prepare_for_both(
     if conversion.refused is None:
         measured["litert"] = measure_apart(folder, "litert", called.layout, given, on_litert)
     if conversion.refused is not None or conversion.accepted is not None or load_s < MOST_LOAD_OF_TWO_S:
-        measured["tensorflow"] = _of_tensorflow(
-            folder, init_ms, peak_mb, called.layout, given, calls=called.calls
-        )
+        measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb, called.layout, given, called.calls)
     _write_profile(folder, measured)
 
 

@@ -57,6 +57,7 @@ def run_apart(
     said = report_path.with_name("said")
     temporary = report_path.with_name("tmp")
     temporary.mkdir()
+    began = time.monotonic()
     with said.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603
             command,
@@ -66,7 +67,6 @@ def run_apart(
             stderr=output,
             start_new_session=True,
         )
-    began = time.monotonic()
     try:
         while (status := _status(process)) is None:
             seconds = time.monotonic() - began

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # or (of what comes out of ragged and sparse tensors) any size does, and so on the neighbours of an item.
 _CHANGING = re.compile(
     r"Where|Unique\w*|NonMaxSuppression\w*|ListDiff|\w*SetOperation|StringSplit(V2)?|StringNGrams|UnicodeDecode\w*"
-    r"|UnicodeTranscode|Ragged\w+|Segment(Sum|Mean|Max|Min|Prod)(V2)?|SparseSegment\w+|DynamicPartition"
-    r"|(Parallel)?DynamicStitch|\w*Bincount|ParseExample\w*|ParseSingleExample\w*|DecodeProtoV2"
+    r"|Ragged\w+|Segment(Sum|Mean|Max|Min|Prod)(V2)?|SparseSegment\w+|DynamicPartition|(Parallel)?DynamicStitch"
+    r"|Tensor(List|Array)Concat(V2|V3)?|\w*Bincount|CTC\w+Decoder|DecodeProtoV2"
     r"|Sparse(?!MatMul$|SoftmaxCrossEntropy|Apply)\w+"
     r"|WHERE|UNIQUE|NON_MAX_SUPPRESSION_V[45]|SEGMENT_SUM|SPARSE_TO_DENSE"
 )
@@ -34,7 +34,7 @@ def notes_of_rows(tried: "Tried", changing: str | None) -> list[str]:
     notes: list[str] = []
     if not layout.batched:
         notes.append(
-            f"Predicted an item at a time, having no batch dimension: {whole} is, whole, the item's prediction."
+            f"Predicted an item at a time, having no batch dimension: its prediction is {whole}, whole."
         )
     elif layout.whole:
         notes.append(
@@ -44,6 +44,7 @@ def notes_of_rows(tried: "Tried", changing: str | None) -> list[str]:
         notes.append(
             f"Predicted an item at a time: its operation {changing} may make more or fewer rows than an item each."
         )
-    if tried.rejected is not None:
-        notes.append(f"Not tried before the first item, since it rejects synthetic items: {tried.rejected}.")
+    if tried.rejected is not None and not notes:
+        how = "Predicted an item at a time" if layout.item_at_a_time else "Not tried before the first item"
+        notes.append(f"{how}, since it rejects synthetic items: {tried.rejected}.")
     return notes

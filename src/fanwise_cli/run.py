@@ -9,7 +9,7 @@ import asyncio
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 from fanwise.errors import message_of_cause
 from fanwise.records import ExecutionRecord, execution_key
 from fanwise_cli.advice import can_be_resumed, remedy_of_missing
+from fanwise_cli.collecting import PartDamaged
 from fanwise_cli.examples import examples_of, lines_of_file
 from fanwise_cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OF_STATUS
 from fanwise_cli.home import JobHome
@@ -48,8 +49,14 @@ def run(options: RunOptions, *, console: JobConsole, further: Further = dict) ->
     home = JobHome(options.out)
     with home.held():
         prepared, held = prepare(options, home, console)
+        mended = prepared.mend(home.work_dir, held.job_id, prepared.start, console)
         summary = home.summary(held)
-        if summary is not None and not summary["items"]["missing"]:
+        if (
+            summary is not None
+            and not summary["items"]["missing"]
+            and mended.is_whole
+            and home.are_whole(mended.size_bytes, console)
+        ):
             if not options.how.quiet:
                 console.tell(
                     f"{options.out} holds this job already; nothing was run (--again runs it anew)", "dim"
@@ -121,7 +128,17 @@ def _finish(
     folder = _job_folder(prepared, execution)
     if folder is None or _execution_of(folder / "summary.json") != execution.arn:
         return _tell_not_run(how, home, folder, execution, console)
-    summary = home.collect(folder, prepared.results)
+    try:
+        summary = home.collect(folder, prepared.results)
+    except PartDamaged:
+        if prepared.is_mended:
+            raise  # again: this disk does not keep what is written
+        prepared.mend(home.work_dir, folder.name, None, console)
+        again = replace(prepared, start={"resume": folder.name}, notes=(), is_mended=True)
+        resumes = shlex.quote(str(home.out))
+        return run_prepared(
+            how, home, again, console, goes_on=lambda: f"fanwise resume {resumes}", further=further
+        )
     return tell_summary(how, summary, prepared.results, further=further, home=home.out)
 
 

@@ -73,7 +73,7 @@ def simulate(
                 memory_mb=memory,
                 region=region,
                 architecture=arch,
-                quiet=quiet,
+                quiet=quiet or as_json,
             ),
             account_concurrency=account_concurrency,
             jitter=jitter,

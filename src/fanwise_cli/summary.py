@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from rich.text import Text
 
 from fanwise_cli.advice import Commands, advise, lines_of
 from fanwise_cli.examples import MAX_ERRORS, Example, examples_of, first_of, lines_of_file, print_examples
-from fanwise_cli.home import REPLAYS
+from fanwise_cli.home import REPLAYS, JobHome
 from fanwise_cli.progress import a_second, counted
 from fanwise_cli.terminal import JobConsole, say
+
+_LINES_WITH_URIS = 20  # of a failures file, looked at for URIs
 
 # The lines that a person copies from.
 _TO_COPY = (
@@ -149,15 +152,23 @@ def next_steps(summary: Mapping[str, Any], out: Path, home: Path) -> dict[str, s
     replays = len(summary.get("replays") or ())
     failures = (home / REPLAYS / str(replays) if replays else out) / "failures.jsonl"
     job = shlex.quote(str(home))
-    again = "--model MODEL --out ANOTHER"
+    again, roots = "--model MODEL --out ANOTHER", _roots(failures, home)
     commands = Commands(
         resume=f"fanwise resume {job}",
         replay=f"fanwise replay {job}",
         failures=str(failures),
         run=f"fanwise run ITEMS {again}",
-        run_mended=f"fanwise run {shlex.quote(str(failures))} {again}",
+        run_mended=f"fanwise run {shlex.quote(str(failures))} {again}{roots}",
     )
     return lines_of(advise(summary), commands)
+
+
+def _roots(failures: Path, home: Path) -> str:
+    """The options by which the URIs of dead letters are found again, where they have any."""
+    lines = islice(lines_of_file(failures), _LINES_WITH_URIS)
+    held = JobHome(home).job() if any(b'"s3://' in line for line in lines) else None
+    folders = {} if held is None else held.folders
+    return "".join(f" --root {shlex.quote(f'{name}={path}')}" for name, path in folders.items())
 
 
 def _errors(failures: dict[str, int]) -> str:

@@ -87,6 +87,8 @@ def survey(options: SurveyOptions, connect: Connect, console: JobConsole) -> Sur
             profile = profile_of(stack.storage, model)
         with waiting(console, f"counting {options.items}", quiet=options.quiet):
             counted = said or count(asked.items, dict(model.kinds), stack)
+        if stack is not None:
+            stack.limits.check(options.items, items=counted.items, size_bytes=counted.size_bytes)
     if profile is None:
         raise BundleError(
             f"{asked.model}: has no profile of {model.runtime}, so there is nothing to reckon with; profiles are"

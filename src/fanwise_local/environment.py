@@ -13,6 +13,7 @@ import signal
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -231,8 +232,8 @@ class Environment:
                 error_type = "Sandbox.Timedout"
                 message = f"Task timed out after {timeout_s:.2f} seconds"
         message = f"RequestId: {request_id} Error: {message}"
-        self._log.write(f"{message} ({error_type})\n".encode())
-        self._log.flush()
+        with suppress(OSError):  # a log on a full disk
+            self._log.write(f"{message} ({error_type})\n".encode())
         return b"null", _fault(error_type, message)
 
     async def until_dead(self) -> None:

@@ -218,7 +218,7 @@ class FunctionService:
 
     def _new(self, function: Function, pool: _Pool) -> Environment:
         if pool.log is None:
-            log = (self._logs_folder / f"{function.logical_id}.log").open("ab")
+            log = (self._logs_folder / f"{function.logical_id}.log").open("ab", buffering=0)
             pool.log = self._logs.enter_context(log)
         environment = Environment(
             function,

@@ -15,9 +15,10 @@ from typing import Self
 
 import msgspec
 
+from fanwise.contents import Contents
 from fanwise.errors import LocationError
 from fanwise.items.readable import Readable, prefixes_of
-from fanwise.settings import MOUNTS, READABLE, Mount
+from fanwise.settings import CONTENTS, MOUNTS, READABLE, Mount
 from fanwise.storage import FolderBackend, Storage
 from fanwise_local.template import Stack
 
@@ -26,10 +27,14 @@ _LEGAL = re.compile(r"[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]")  # bucketnami
 
 
 class Mounts:
-    """Bucket name → folder; `readable_buckets` are those that items may point into."""
+    """Bucket name → folder; `readable_buckets` are those that items may point into.
 
-    def __init__(self, by_bucket: Mapping[str, Mount]) -> None:
+    `contents` is where what files hold is remembered (`fanwise.contents`).
+    """
+
+    def __init__(self, by_bucket: Mapping[str, Mount], contents: Path | None = None) -> None:
         self.by_bucket = dict(by_bucket)
+        self.contents = contents
         self.readable_buckets: set[str] = set()
 
     @classmethod
@@ -39,7 +44,7 @@ class Mounts:
         A root is `DIR` or `NAME=DIR`. Raises `LocationError` for a folder that is not there, a name that is no
         bucket's, and two folders under one name.
         """
-        mounts = cls({})
+        mounts = cls({}, Path(os.path.realpath(work_dir), "contents"))
         for logical_id, bucket in stack.buckets.items():
             folder = work_dir / "buckets" / bucket
             folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +84,7 @@ class Mounts:
         return {
             MOUNTS: json.dumps(msgspec.to_builtins(self.by_bucket)),
             READABLE: ",".join(self._arns()),
+            **({CONTENTS: str(self.contents)} if self.contents else {}),
         }
 
     def readable(self) -> Readable:
@@ -90,9 +96,10 @@ class Mounts:
 
     def storage(self) -> Storage:
         """The same buckets for this process."""
+        contents = Contents(self.contents)
         return Storage(
             {
-                bucket: FolderBackend(Path(m.path), writable=m.writable)
+                bucket: FolderBackend(Path(m.path), writable=m.writable, contents=contents)
                 for bucket, m in self.by_bucket.items()
             },
             s3=False,

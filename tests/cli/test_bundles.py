@@ -83,7 +83,7 @@ def test_a_keras_file_becomes_a_bundle_for_both_runtimes(digits: PreparedBundle,
     says, _, measured = note.partition(": ")
     assert (
         says
-        == "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 32 synthetic items"
+        == "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 35 synthetic items"
     )
     assert re.fullmatch(r"\de-\d+\.", measured)
     assert files_of(digits_folder) == ["README.md", "best.keras", "labels.txt", "model.json"]
@@ -131,7 +131,9 @@ def test_what_an_earlier_preparation_left_in_the_cache_is_not_taken_for_this_one
 ) -> None:
     prepared: list[Runtime] = ["tensorflow"]
 
-    def as_told(source: BundleSource, folder: Path, report_path: Path, samples: Path | None) -> Report:
+    def as_told(
+        source: BundleSource, folder: Path, report_path: Path, samples: Path | None, *, accept: bool
+    ) -> Report:
         signature = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "").signature
         return Report(signature=signature, runtimes=tuple(prepared))
 
@@ -151,7 +153,9 @@ def test_with_samples_it_is_made_anew_and_what_is_known_without_them_stays(
 ) -> None:
     asked: list[Path | None] = []
 
-    def as_told(source: BundleSource, folder: Path, report_path: Path, samples: Path | None) -> Report:
+    def as_told(
+        source: BundleSource, folder: Path, report_path: Path, samples: Path | None, *, accept: bool
+    ) -> Report:
         asked.append(samples)
         signature = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "").signature
         conversion = Conversion(rows=1, given=samples is not None, difference=0.0)

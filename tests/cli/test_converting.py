@@ -31,6 +31,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     import tensorflow as tf
 
     from fanwise_cli.converting import convert
+    from fanwise_cli.operations.saved_model import reached
 
     def run(
         function: Callable[[Any], dict[str, Any]],
@@ -46,7 +47,10 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
             name: TensorSpec(value.dtype.name, (None, *value.shape[1:])) for name, value in answers.items()
         }
         reference = Reference(Signature(INPUTS, specs), Samples(4, [X]), [changed(answers)])
-        conversion = convert(folder, folder / "saved_model", Contract(outputs=outputs), {}, reference)
+        operations = reached(folder / "saved_model", "serving_default")
+        conversion, _ = convert(
+            folder, folder / "saved_model", Contract(outputs=outputs), {}, reference, operations
+        )
         assert (folder / "model.tflite").exists() == (conversion.refused is None)
         assert sorted(path.name for path in folder.parent.iterdir()) == ["bundle"]
         return conversion
@@ -70,7 +74,7 @@ def test_what_differs_is_refused_with_how_much(converted: Converted) -> None:
     assert other.difference == pytest.approx(5e-3, rel=0.1)
     assert other.refused == "converted, its outputs differ by 0.005, more than 0.0001"
     assert converted(doubled, lambda answers: {"y": answers["y"][:3]}) == Conversion(
-        rows=4, refused="converted, its outputs are others"
+        rows=4, refused="converted, its outputs are others", can_be_accepted=True
     )
 
 
@@ -119,7 +123,10 @@ def test_an_operation_that_litert_has_not_is_named(converted: Converted) -> None
 def test_a_model_without_answers_to_compare_is_not_converted(tmp_path: Path) -> None:
     from fanwise_cli.converting import convert
 
-    assert convert(tmp_path, tmp_path, Contract(), {}, None) == Conversion(refused=REJECTED)
+    from fanwise_cli.operations.saved_model import Reached
+
+    conversion, _ = convert(tmp_path, tmp_path, Contract(), {}, None, Reached((), ()))
+    assert conversion == Conversion(refused=REJECTED)
 
 
 def test_a_model_that_kills_the_converter_still_runs_on_tensorflow(made_models: Path, tmp_path: Path) -> None:
@@ -131,8 +138,8 @@ import os, signal
 from fanwise.model.runtime import import_runtime
 import_runtime("tensorflow")
 from fanwise_cli import converting, prepare_bundle
-converting.convert = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)
-prepare_bundle.main([{str(folder)!r}, {str(report)!r}])
+converting.convert = lambda *_, **__: os.kill(os.getpid(), signal.SIGSEGV)
+prepare_bundle.main([{str(folder)!r}, {str(report)!r}, "no"])
 """
     quiet = os.environ | {"KERAS_BACKEND": "tensorflow"}
     done = subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, check=False)

@@ -2,13 +2,14 @@
 
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloud_in_process import item, write_items
+from cloud_in_process import item, read_lines, write_items
 from commands import Ended
 from fanwise_cli.examples import Example, examples_of, first_of, lines_of_file, print_examples
 from fanwise_cli.terminal import JobConsole
@@ -164,3 +165,26 @@ def test_a_large_job_whose_items_all_lack_an_input_ends_at_once(
     assert refused.code == 2
     assert "mend the items file" in refused.stderr
     assert "resume" not in refused.stderr
+
+
+def test_the_command_for_mended_items_works_as_printed(
+    fanwise: Fanwise, tmp_path: Path, bundle: Path
+) -> None:
+    scans = tmp_path / "data dir/scans"
+    scans.mkdir(parents=True)
+    for name, text in (("a", "1"), ("b", "UndecodableImage"), ("c", "UndecodableImage")):
+        (scans / name).write_text(text)
+    path = write_items(tmp_path / "data dir/items.jsonl", [{"uri": f"scans/{name}"} for name in "abc"])
+    ended = fanwise("run", path, "--model", bundle, "--out", tmp_path / "out")
+    assert ended.code == 3
+    printed = shlex.split(ended.stdout.rpartition("run it as an items file: ")[2])
+    assert printed[:2] == ["fanwise", "run"]
+    given = {"MODEL": str(bundle), "ANOTHER": str(tmp_path / "other")}
+    words = [given.get(word, word) for word in printed[1:]]
+    (scans / "b").write_text("2")  # mended
+    again = fanwise(*words)
+    assert again.code == 3
+    assert [line["id"] for line in read_lines(tmp_path / "other/predictions.jsonl")] == [1]
+    assert [line["failure"]["error"] for line in read_lines(tmp_path / "other/failures.jsonl")] == [
+        "UndecodableImage"
+    ]

@@ -313,7 +313,7 @@ def test_2_out(fanwise: Fanwise, tmp_path: Path, items: Path, bundle: Path, out:
     assert [path.name for path in items.parent.iterdir()] == ["items.jsonl"]
     assert into(out).code == 0
     write_items(items, [item(1)])
-    refused(into(out), out, "holds another job", "choose another --out")
+    refused(into(out), items, "its content has changed since", "choose another --out, or --again")
     (out / ".fanwise/home.json").write_text("")
     refused(into(out), out / ".fanwise/home.json", "damaged")
 
@@ -453,7 +453,10 @@ def test_1_by_a_process_when_the_disk_is_full(
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, resource.RLIM_INFINITY)),
     )
     assert (full.code, full.stdout) == (1, ""), full
-    assert full.stderr.splitlines()[-1] == f"fanwise: {out / 'predictions.jsonl'}: File too large"
+    assert full.stderr.splitlines()[-1] == (
+        f"fanwise: {out / 'predictions.jsonl'}: File too large; raise the limit on the size of files (ulimit -f),"
+        f" and give the same command again"
+    )
     assert "Traceback" not in full.stderr
     assert not list(out.glob(".*.writing"))
     assert run_process(*words).code == 3

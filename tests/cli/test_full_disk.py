@@ -3,8 +3,10 @@
 The disk is a small one of its own (a tmpfs in a mount namespace), where this machine lets us have one.
 """
 
+import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cloud_in_process import Machine, item, write_items
-from commands import TIMEOUT_S, Ended
+from commands import TIMEOUT_S, Ended, run_process
 from fanwise.storage import FolderBackend
 
 Fanwise = Callable[..., Ended]
@@ -57,6 +59,58 @@ def test_a_disk_that_fills_up_stops_the_job_at_once_and_resume_goes_on(
     assert fanwise("resume", out).code == 0
     assert machine.calls.count("PredictBatch") <= 10 - len(commits) + 1  # and one try at the first retry
     assert fanwise("verify", out).code == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("where", ["out/predictions", "out/summary", "bundles", ".fanwise/home.json"])
+def test_a_disk_that_is_full_elsewhere_is_a_line_and_room_is_all_it_takes(
+    fanwise: Fanwise, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str
+) -> None:
+    items, out = write_items(tmp_path / "data/items.jsonl", [item(x) for x in range(4)]), tmp_path / "out"
+    monkeypatch.setenv("FANWISE_CACHE_DIR", str(tmp_path / "cache"))
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        if where in os.readlink(f"/proc/self/fd/{descriptor}").replace(
+            "/.predictions", "/predictions"
+        ).replace("/.summary", "/summary").replace("/.home", "/home"):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        ended = fanwise("run", items, "--model", bundle, "--out", out)
+    (line,) = ended.stderr.splitlines()[-1:]
+    assert ended.code == 1
+    assert os.strerror(number) in line
+    assert ("raise the limit" if number == errno.EFBIG else "free some space") in line
+    assert "give the same command again" in line
+    again = fanwise("run", items, "--model", bundle, "--out", out)
+    assert again.code == 0
+    assert fanwise("verify", out).code == 0
+
+
+def test_a_limit_on_the_size_of_files_is_named(made_models: Path, tmp_path: Path) -> None:
+    rows = [{"inputs": {"age": x, "history": [x, 1, 2]}, "note": "x" * 15_000} for x in range(40)]
+    items, out, model = (
+        write_items(tmp_path / "data/rows.jsonl", rows),
+        tmp_path / "out",
+        made_models / "tabular",
+    )
+    assert run_process("estimate", items, "--model", model).code == 0  # the model is prepared
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+    ended = run_process(
+        "run", items, "--model", model, "--out", out, "--batch-size", "20", preexec_fn=limited
+    )
+    said = " ".join((ended.stdout + ended.stderr).split())
+    assert ended.code == 1
+    assert "File too large; raise the limit on the size of files (ulimit -f), then resume the job" in said
+    assert "Traceback" not in said
+    assert run_process("resume", out).code == 0
+    assert run_process("verify", out).code == 0
 
 
 def has_a_disk_of_its_own() -> bool:

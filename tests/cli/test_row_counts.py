@@ -111,6 +111,23 @@ def test_a_recurrent_output_in_the_order_of_time_is_refused(made: Made) -> None:
         made(lambda tf, x: tf.transpose(x, [1, 0, 2]), x=("float32", [None, None, 3]))
 
 
+def test_a_model_that_rejects_synthetic_items_is_given_one_at_a_time(made: Made) -> None:
+    """Nothing has shown whose its rows are."""
+
+    def checked(tf: Any, x: Any) -> Any:
+        with tf.control_dependencies([tf.debugging.assert_greater(x, 1.0, message="too small")]):
+            return x + 1
+
+    tried, changing, model = made(checked, x=("float32", [None, 1]))
+    assert tried.layout == Layout(item_at_a_time=True)
+    (note,) = notes_of_rows(tried, changing)
+    assert note.startswith("Predicted an item at a time, since it rejects synthetic items: assertion failed")
+    assert "too small" in note
+    good, bad = predicted(model, [{"x": 2}, {"x": 1}])
+    assert good == {"y": [3.0]}
+    assert isinstance(bad, PredictionFailed)
+
+
 def test_sizes_that_go_together_are_found(made: Made) -> None:
     tried, _, model = made(
         lambda tf, image: tf.reduce_mean(tf.reshape(image, [-1, 12 * 12 * 3]), axis=1),

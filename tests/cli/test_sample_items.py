@@ -61,7 +61,7 @@ def test_items_are_in_mini_batches_of_equal_rows(tmp_path: Path) -> None:
     given = lines(tmp_path / "items.jsonl", [1], [2, 3], [4], [5])
     samples, said = sample_items(given, numbers(2, None))
     assert [batch["x"].tolist() for batch in samples.batches] == [[[1], [4]], [[5], [5]], [[2, 3], [2, 3]]]
-    assert (samples.rows, samples.given, str(samples), said) == (4, True, "4 of your items", [])
+    assert (samples.rows, samples.given, str(samples), said) == (4, 4, "4 of your items", [])
 
 
 def test_only_the_first_are_taken(tmp_path: Path) -> None:
@@ -160,10 +160,11 @@ def test_a_model_is_compared_on_them(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return report
 
     report = prepared("doubled", lambda x: {"y": x * 2}, [1], [2], "two", [300])
-    assert report.conversion == Conversion(rows=3, given=True, difference=0.0)
+    assert report.conversion == Conversion(rows=43, given=True, difference=0.0)
     headline, left_out = report.notes
     assert headline == (
-        "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 3 of your items: 0."
+        "Made for LiteRT, and for TensorFlow; largest difference of their outputs, on 40 synthetic items and 3 of"
+        " your items: 0."
     )
     assert left_out.startswith(f"Left out of {tmp_path / 'doubled.jsonl'}: line 3: ")
     with pytest.raises(BundleError, match=r"the model fails on the items of .*small\.jsonl: ") as refused:

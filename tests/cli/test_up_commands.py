@@ -142,6 +142,24 @@ def test_a_job_that_is_stopped_is_accounted_for_and_goes_on_past_a_death(
     assert (told["job_id"], told["status"]) == (job, "SUCCEEDED")
 
 
+def test_a_job_larger_than_the_stack_allows_is_refused_before_any_work(
+    up: Up, items: Path, tmp_path: Path
+) -> None:
+    limits = ("--parameter", "MaxItemsPerJob=3", "--parameter", "MaxBytesPerJob=20000")
+    with started_up(tmp_path / "small", *limits, "--model", up.folder / "digits") as small:
+        (model,) = small.told["models"]
+        shell: dict[str, Any] = {"env": {**os.environ, **small.environment}, "cwd": tmp_path}
+        refused = run_process("submit", many_items(items), "--model", model, **shell)
+        assert refused.code == 2
+        (line,) = refused.stderr.splitlines()
+        assert "deploy the stack with another MaxBytesPerJob" in line
+        planned = run_process("submit", items, "--model", model, "--watch", **shell)
+        assert planned.code == 1
+        assert "has more than 3 items, the most that a job of this stack may have" in planned.stderr
+        listed = small.client("s3").list_objects_v2(Bucket=small.outputs["ResultsBucket"], Prefix="jobs/")
+        assert [one["Key"] for one in listed.get("Contents", ()) if "/work/" in one["Key"]] == []
+
+
 # One of its own, with a schedule: the last thing that it is told is to end.
 
 

@@ -15,15 +15,18 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from fanwise import limits
+from fanwise import settings as function_settings
 from fanwise.commits import decide, read_job, read_work
 from fanwise.errors import BundleError, InputError, ItemsFileError, LocationError, ManifestError
 from fanwise.items.lines import split_records
 from fanwise.model.bundle import digest_of
 from fanwise.model.profile import Profile
 from fanwise.planning import plan_job
+from fanwise.planning.job_limits import NO_LIMITS, JobLimits
 from fanwise.reckoning.estimate import Estimate
 from fanwise.records import Commit, Entry, Invocation, Job, Round, job_prefix
 from fanwise.storage import Backend, Body, FolderBackend, ObjectInfo, ObstoreBackend, Storage
+from fanwise_local.template import read_stack, stack_root
 from profiles import runtime_profile
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:fanwise-batch-inference:"
@@ -88,14 +91,25 @@ class World:
             "s3://in/a/items.jsonl", b"".join(b'{"inputs":{"age":%d}}\n' % n for n in range(lines))
         )
 
-    def plan(self, manifest: Any = MANIFEST, execution: str = "one", **start: Any) -> dict[str, Any]:
+    def plan(
+        self,
+        manifest: Any = MANIFEST,
+        execution: str = "one",
+        job_limits: JobLimits = NO_LIMITS,
+        **start: Any,
+    ) -> dict[str, Any]:
         event = {
             "execution": ARN + execution,
             "started_at": "2026-08-01T00:00:00.000Z",
             "start": {"manifest": manifest, **start},
         }
         answer = plan_job(
-            event, self.storage, model_bucket="models", results_bucket="results", readable=READABLE
+            event,
+            self.storage,
+            model_bucket="models",
+            results_bucket="results",
+            readable=READABLE,
+            job_limits=job_limits,
         )
         json.dumps(answer)
         return answer
@@ -477,6 +491,9 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
         def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
             raise PermissionError("access denied")
 
+        def pin(self, key: str) -> ObjectInfo:
+            raise PermissionError("access denied")
+
         def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
             raise PermissionError("access denied")
 
@@ -588,3 +605,72 @@ def test_a_try_after_another_cuts_the_same_batches(world: World) -> None:
     assert world.plan() == whole
     after = world.files()
     assert {key: after[key] for key in before} == before
+
+
+# How large a job may be.
+
+
+def planned_files(world: World) -> list[str]:
+    """What there is of a job beside its claim, and which execution has it."""
+    return [
+        key for key in world.files() if not key.endswith("/claim.json") and not key.startswith("executions/")
+    ]
+
+
+def test_a_job_of_more_items_than_the_stack_allows_is_refused_before_any_work() -> None:
+    world = World()
+    world.items(1000)
+    with pytest.raises(ItemsFileError) as caught:
+        world.plan(job_limits=JobLimits(items=999))
+    assert str(caught.value) == (
+        "s3://in/a/items.jsonl: has more than 999 items, the most that a job of this stack may have; cut it into"
+        " several, or deploy the stack with another MaxItemsPerJob"
+    )
+    assert planned_files(world) == []
+    assert world.plan(job_limits=JobLimits(items=1000))["entries"] > 0
+
+
+def test_a_job_of_more_bytes_than_the_stack_allows_is_refused_unread() -> None:
+    world = World()
+    world.items(1000)
+    size_bytes = world.storage.head("s3://in/a/items.jsonl").size_bytes
+    with pytest.raises(ItemsFileError, match=f"has {size_bytes:,} bytes or more.* MaxBytesPerJob"):
+        world.plan(job_limits=JobLimits(size_bytes=size_bytes - 1))
+    assert world.files() == {}
+    assert world.plan(job_limits=JobLimits(size_bytes=size_bytes))["entries"] > 0
+
+
+@pytest.mark.parametrize(
+    ("job_limits", "parameter"),
+    [(JobLimits(items=2), "MaxItemsPerJob"), (JobLimits(size_bytes=29), "MaxBytesPerJob")],
+)
+def test_a_folder_is_held_to_the_same(job_limits: JobLimits, parameter: str) -> None:
+    world = World()
+    for number in range(3):
+        world.storage.write(f"s3://in/scans/{number}.png", b"x" * 10)
+    manifest = {"items": "s3://in/scans/", "model": "tabular@1"}
+    with pytest.raises(ItemsFileError, match=rf"s3://in/scans/: has .* {parameter}"):
+        world.plan(manifest, job_limits=job_limits)
+    assert planned_files(world) == []
+    assert world.plan(manifest, job_limits=JobLimits(items=3, size_bytes=30))["entries"] == 1
+
+
+def test_what_is_planned_may_be_resumed_where_less_is_allowed_by_now() -> None:
+    world = World()
+    world.items(10)
+    job_id = world.plan()["job_id"]
+    for number, job_limits in enumerate((JobLimits(items=1), JobLimits(size_bytes=1))):
+        again = world.plan(execution=f"again-{number}", job_limits=job_limits, resume=True)
+        assert (again["job_id"], again["duplicate"]) == (job_id, False)
+
+
+def test_the_stack_s_parameters_reach_the_handler_but_no_machine_of_one_s_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parameters = {"MaxItemsPerJob": "7", "MaxBytesPerJob": "8"}
+    environment = read_stack(stack_root(), parameters=parameters).functions["PlanJobFunction"].environment
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert (function_settings.max_items_per_job(), function_settings.max_bytes_per_job()) == (7, 8)
+    monkeypatch.setenv("FANWISE_MOUNTS", json.dumps({"in": {"path": "/in"}}))
+    assert (function_settings.max_items_per_job(), function_settings.max_bytes_per_job()) == (0, 0)

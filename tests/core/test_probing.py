@@ -227,3 +227,103 @@ def test_a_model_that_rejects_the_first_items_and_not_the_others_stops_nothing()
     assert results.summary["reason"].startswith(
         "ModelError: the model rejects every one of the first 60 items (PredictionFailed 60) that were drawn over"
     )
+
+
+MANY = limits.PROBE_SUSPECTS
+
+
+@pytest.mark.parametrize("batch_size", [100_000, 1000])
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"inputs": {"X": 1, "order": ""}},
+        {"x": 1, "order": ""},
+        {"uri": "u", "inputs": {"order": ""}},
+    ],
+)
+def test_many_items_in_few_entries_that_all_lack_an_input_stop_too(
+    item: dict[str, Any], batch_size: int
+) -> None:
+    class Strict(FakeModel):
+        """A model for which a `uri` is nothing."""
+
+        def encode(self, inputs: Any, uri: Any, read: Any, resolve_uri: Any) -> Any:
+            return super().encode(inputs, None, read, resolve_uri)
+
+    cloud = JobCloud(model=Strict(8))
+    body = lines([item] * MANY)
+    execution = cloud.run(
+        cloud.start({"items": cloud.put_items("items.jsonl", body), "batch_size": batch_size})
+    )
+    cloud.close()
+    summary = JobResults.of(cloud, job_id_of(execution)).summary
+    assert summary["reason"].startswith(
+        "MissingInput: none of 64 items drawn over the whole job has a value for"
+    )
+    assert [name for name, _ in cloud.calls] == ["PlanJob", "PredictBatch", "AggregateResults"]
+
+
+@pytest.mark.parametrize("name", ["items.csv", "items.jsonl"])
+@pytest.mark.parametrize(
+    "lacks", [lambda n: False, lambda n: n < MANY // 2, lambda n: n > 100, lambda n: n % 7]
+)
+def test_many_items_some_of_which_have_it_are_not_even_probed(name: str, lacks: Any) -> None:
+    cloud = JobCloud(model=FakeModel(64))
+    if name.endswith("csv"):
+        body = b"order,x\n" + b"".join(b",\n" if lacks(n) else b",1\n" for n in range(MANY))
+    else:
+        body = lines([{"inputs": {"order": "", "y" if lacks(n) else "x": 1}} for n in range(MANY)])
+    round_ = plan(cloud, body, 1000, name)
+    cloud.close()
+    assert round_.probe is None
+
+
+def test_rows_without_a_column_are_probed() -> None:
+    cloud = JobCloud(model=FakeModel(64))
+    body = b"order,y\n" + b',"two\nlines"\n' * MANY
+    start = cloud.start({"items": cloud.put_items("items.csv", body), "batch_size": 100_000})
+    execution = cloud.run(start)
+    cloud.close()
+    assert (
+        JobResults.of(cloud, job_id_of(execution))
+        .summary["reason"]
+        .startswith("MissingInput: none of 8 items")
+    )
+
+
+def test_what_only_seems_to_be_lacking_stops_nothing() -> None:
+    cloud = JobCloud(model=FakeModel(64))  # which can do without `order`
+    execution = cloud.run(
+        cloud.start({"items": cloud.put_items("items.jsonl", lines([GOOD] * MANY)), "batch_size": 100_000})
+    )
+    cloud.close()
+    assert JobResults.of(cloud, job_id_of(execution)).summary["items"]["predicted"] == MANY
+    assert [name for name, payload in cloud.calls if "probe" in payload] == [
+        "PredictBatch",
+        "AggregateResults",
+    ]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 400), min_size=1, max_size=60),
+    looked_at=st.sampled_from([(1, 50), (100, 1000), (64 * 1024, 1024 * 1024)]),
+    end=st.sampled_from([b"", b"\n", b"\r\n", b"\n\n \n"]),
+)
+def test_ranges_of_suspects_are_whole_lines(sizes: list[int], looked_at: tuple[int, int], end: bytes) -> None:
+    cloud = JobCloud()
+    body = b"\n".join(json.dumps({"id": n, "pad": "x" * size}).encode() for n, size in enumerate(sizes)) + end
+    with pytest.MonkeyPatch.context() as less:
+        less.setattr(limits, "PROBE_SUSPECTS", 1)
+        less.setattr("fanwise.planning.suspects._LOOKED_AT_BYTES", looked_at)
+        round_ = plan(cloud, body, 1000)
+    job = read_job(cloud.storage, home_of(RESULTS, round_.job_id))
+    for entry in () if round_.probe is None else round_.probe.ranges():
+        data = cloud.storage.read(job.items.uri, entry.start, entry.end)
+        found = [
+            json.loads(record.text)
+            for record in split_records(data, "jsonl", start=entry.start, first_line=1)
+        ]
+        assert 1 <= len(found) == entry.count <= 8
+        assert [len(one["pad"]) for one in found] == [sizes[one["id"]] for one in found]
+    assert round_.probe is not None or max(sizes) + 20 > looked_at[1] or len(sizes) < 2
+    cloud.close()

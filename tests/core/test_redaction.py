@@ -1,5 +1,7 @@
 """What is cut out of text before anybody is told: credentials in every spelling, and payloads."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,11 +61,30 @@ def test_access_key_ids_are_cut_out_wherever_they_stand(key_id: str) -> None:
         'put it under "inputs", as "data:image/png;base64,…"',
         "the data: URI is not base64: Incorrect padding",
         'job.json: "max_concurrency" is 20000; at most 10000 (Step Functions\' hard cap)',
+        f"model bundle digest {'0123456789abcdef' * 4} is not the one that was planned",
+        "/home/pytest-of-somebody/pytest-0/test_a_long_name_of_a_test_0/OUT1/fanwise/jobs/Digits-3-replay-0a1b2c3d",
         "arn:aws:s3:::bucket/*, and s3://design/policy/token/secret.png",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert redacted(text) == text
+
+
+@given(
+    st.binary(min_size=200, max_size=400),
+    st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF"]),
+)
+def test_an_image_in_base64_is_cut_out_though_nothing_names_it(data: bytes, magic: bytes) -> None:
+    payload = base64.b64encode(magic + data).decode()
+    told = redacted(f"'s3://b/{payload}': no such object")
+    assert payload[20:40] not in told
+    assert told.startswith("'s3://b/")
+    assert told.endswith("…': no such object")
+
+
+def test_a_payload_of_another_kind_is_cut_out() -> None:
+    payload = base64.b64encode(bytes(range(256))).decode().replace("/", "A")
+    assert redacted(f"input 'x' is \"{payload}\"") == f"input 'x' is \"{payload[:8]}…\""
 
 
 @given(

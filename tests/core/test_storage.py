@@ -413,7 +413,7 @@ class TestFolder:
         def no_space(descriptor: int, mode: str) -> object:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("fanwise.storage.open", no_space, raising=False)
+        monkeypatch.setattr("fanwise.durable.open", no_space, raising=False)
         with pytest.raises(StoreFull, match="No space left on device; free some space"):
             storage.write("s3://b/x", b"x")
         assert list(tmp_path.iterdir()) == []

@@ -339,3 +339,30 @@ def test_a_version_is_found_by_its_arn_until_it_is_removed(tmp_path: Path) -> No
             await until_gone(told["pid"])
 
     run(main())
+
+
+# A full disk.
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        (deed("raise", "no room for a part"), "PoisonItem"),
+        (deed("print", "a line"), None),
+        (deed("exit at once", 3), "Runtime.ExitError"),
+    ],
+)
+def test_a_log_on_a_full_disk_takes_the_place_of_no_answer_and_no_error(
+    tmp_path: Path, event: dict[str, Any], error: str | None
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / f"logs/{made().logical_id}.log").symlink_to("/dev/full")
+
+    async def main() -> None:
+        async with service_of(work_dir=tmp_path) as service:
+            for _ in range(2):
+                result = await service.invoke("obedient", event)
+                assert (result.fault and result.fault.error_type) == error, result
+
+    run(main())

@@ -5,6 +5,7 @@ code. TensorFlow is imported once for all bundles: each is made in a fork of a p
 computed nothing. What the product measures when it makes a bundle is left out.
 """
 
+import gc
 import json
 import os
 import subprocess
@@ -80,6 +81,7 @@ def _make_bundles(folder: Path, names: Sequence[str]) -> None:
     from fanwise_cli import bundles, prepare_bundle
 
     import_runtime("tensorflow")
+    gc.freeze()  # what is never collected is not copied into each fork
     _replace(prepare_bundle, measure=_not_measured, measure_apart=_not_measured)
     _replace(bundles, subprocess=SimpleNamespace(**vars(subprocess) | {"run": _run_here}))
     (folder / TOLD).mkdir(exist_ok=True)

@@ -6,8 +6,6 @@ is made.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,50 +14,19 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fanwise.records import Runtime
-from zoo import direct
+from jobs import FAULTS, Fault, JobCloud, JobResults, Stop
+from jobs import MODELS as MODEL_BUCKET
 from zoo.entries import ZOO, Entry
-from zoo.items import Drawn, item
-from zoo.making import MODELS, PUBLISHED, TOLD, zoo_folder
-from zoo.running import Bench, Ran
+from zoo.judging import Case, Judge, cases
+from zoo.making import PUBLISHED, TOLD, zoo_folder
+from zoo.running import Bench
 
 __all__ = ["zoo_folder"]  # a fixture
 
-# Of the largest number: what a row's place may change on TensorFlow, and what conversion may.
-TENSORFLOW, CONVERTED = 1e-5, 1e-4
-EXAMPLES = max(5, settings().max_examples // 20)
-MOST_ITEMS = 40
-
-
-@dataclass(frozen=True)
-class Case:
-    """Items to predict: `items` are different ones, `lines` their positions in the file; and how it is cut."""
-
-    items: Sequence[Drawn]
-    lines: Sequence[int]
-    shuffled: Sequence[int]
-    cuts: Sequence[int]
-    again: int
-
-
-def cases(entry: Entry) -> st.SearchStrategy[Case]:
-    """Few different items, many lines of them, in two orders."""
-
-    def arranged(items: list[Drawn]) -> st.SearchStrategy[Case]:
-        lines = st.lists(st.integers(0, len(items) - 1), min_size=len(items), max_size=MOST_ITEMS)
-        return lines.flatmap(
-            lambda lines: st.builds(
-                Case,
-                items=st.just(items),
-                lines=st.just(lines),
-                shuffled=st.permutations(range(len(lines))),
-                cuts=st.lists(st.integers(1, max(1, len(lines) - 1)), max_size=6),
-                again=st.integers(0, 6),
-            )
-        )
-
-    return st.lists(item(entry.inputs), min_size=1, max_size=6, unique_by=lambda drawn: drawn.key).flatmap(
-        arranged
-    )
+few = settings(
+    max_examples=max(5, settings().max_examples // 20),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes
+)
 
 
 def told(folder: Path, name: str) -> dict[str, Any]:
@@ -101,9 +68,7 @@ def test_a_prediction_is_what_the_model_says_of_the_item_alone(
 def check(entry: Entry, bench: Bench, judge: "Judge") -> None:
     """Whatever the items, their order, and how they are cut."""
 
-    @settings(
-        max_examples=EXAMPLES, phases=(Phase.explicit, Phase.reuse, Phase.generate)
-    )  # shrinking: minutes
+    @few
     @given(cases(entry))
     def hold(case: Case) -> None:
         lines = [json.dumps(case.items[at].line).encode() for at in case.lines]
@@ -119,55 +84,43 @@ def check(entry: Entry, bench: Bench, judge: "Judge") -> None:
     hold()
 
 
-class Judge:
-    """What the model says of each item alone, asked once an item, and what came out before."""
+# Models of whose kinds a whole job is run: by chance of what they say of an item, and of what is an item's.
+IN_JOBS = ("best", "whole_number", "logarithms", "running_mean", "lite_int8", "lite_counter", "kept_rows")
 
-    def __init__(self, entry: Entry, folder: Path, name: str, runtime: Runtime) -> None:
-        self._entry, self._runtime = entry, runtime
-        self._asks: list[tuple[direct.Ask, float]] = []
-        originals = [folder / MODELS / name / "saved_model", folder / MODELS / f"{name}.original"]
-        for original in originals:
-            if original.exists():
-                tolerance = TENSORFLOW if runtime == "tensorflow" else CONVERTED
-                self._asks.append((direct.in_tensorflow(original, anew=entry.keeps_state), tolerance))
-        if runtime == "litert":
-            self._asks.append(
-                (direct.in_litert(folder / PUBLISHED / "models" / name / "1" / "model.tflite"), 0.0)
-            )
-        self._expected: dict[str, list[tuple[dict[str, Any] | None, float]]] = {}
-        self._seen: dict[str, Mapping[str, Any]] = {}
 
-    def judge(self, items: Sequence[Drawn], lines: Sequence[int], ran: Ran) -> None:
-        """Each line is there once, and right."""
-        assert sorted(ran.predictions.keys() | ran.failures.keys()) == list(range(len(lines)))
-        for index, at in enumerate(lines):
-            one = items[at]
-            found = ran.predictions[index]["prediction"] if index in ran.predictions else None
-            failure = ran.failures[index]["failure"] if found is None else {}
-            for expected, tolerance in self._of(one):
-                if found is None or expected is None:
-                    right = found is expected
-                elif tolerance:
-                    right = direct.close(found, expected, tolerance)
-                else:
-                    right = direct.same_bits(found, expected)
-                if not right:
-                    pytest.fail(f"{self._runtime}: {one.key}: {found or failure}, and alone {expected}")
-            now = found if found is not None else {"error": failure["error"]}
-            seen = self._seen.setdefault(one.key, now)
-            same = now == seen if self._runtime == "litert" else direct.close(now, seen, TENSORFLOW)
-            if not same:
-                pytest.fail(f"{self._runtime}: {one.key}: {now}, and before {seen}")
+@pytest.mark.parametrize("name", IN_JOBS)
+def test_a_job_that_met_faults_and_was_stopped_and_resumed_predicts_the_same(
+    zoo_folder: Path, tmp_path: Path, name: str
+) -> None:
+    entry, said = ZOO[name], told(zoo_folder, name)
+    for runtime in said["runtimes"]:
+        check_jobs(entry, zoo_folder, tmp_path / "kept", name, runtime)
 
-    def _of(self, one: Drawn) -> Iterator[tuple[dict[str, Any] | None, float]]:
-        if one.key not in self._expected:
-            self._expected[one.key] = [(self._ask(one, ask), tolerance) for ask, tolerance in self._asks]
-        yield from self._expected[one.key]
 
-    def _ask(self, one: Drawn, ask: direct.Ask) -> dict[str, Any] | None:
-        if one.wrong:
-            return None
+def check_jobs(entry: Entry, folder: Path, kept: Path, name: str, runtime: Runtime) -> None:
+    """Whatever happens to a job, and wherever it is stopped."""
+    judge = Judge(entry, folder, name, runtime)
+
+    @few
+    @given(
+        cases(entry),
+        st.integers(1, 9),
+        st.lists(st.sampled_from([fault for fault in FAULTS if fault != "forbidden"]), max_size=5),
+        st.integers(1, 40),
+    )
+    def hold(case: Case, batch_size: int, faults: list[Fault], stop_after: int) -> None:
+        folders = {MODEL_BUCKET: folder / PUBLISHED}
+        cloud = JobCloud(faults, folders=folders, bundles=kept, seed=stop_after)
         try:
-            return direct.prediction(self._entry, one.rows, ask)
-        except direct.Rejected:
-            return None
+            lines = [json.dumps(case.items[at].line).encode() for at in case.lines]
+            items = cloud.put_items("items.jsonl", b"\n".join(lines))
+            manifest = {"model": f"{name}@1", "items": items, "batch_size": batch_size, "runtime": runtime}
+            start = cloud.start(manifest, resume=True)
+            cloud.run(start, stop=Stop(stop_after))
+            cloud.run(start, "second")
+            job_id = next(payload["job_id"] for _, payload in cloud.calls if "job_id" in payload)
+            judge.judge(case.items, case.lines, JobResults.of(cloud, job_id))
+        finally:
+            cloud.close()
+
+    hold()

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import fanwise
 from fanwise.errors import StackError, StoreUnavailable
 from fanwise.items.readable import Readable, prefixes_of
+from fanwise.planning.job_limits import BYTES_PARAMETER, ITEMS_PARAMETER, NO_LIMITS, JobLimits
 from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize
 from fanwise.records import Runtime
 from fanwise.storage import Location, Storage
@@ -73,7 +74,7 @@ class StackOptions:
 class DeployedStack:
     """A stack that can be worked with. `readable` is what items and manifests may be, `size` PredictBatch's.
 
-    `predict_batch` are its functions, by runtime.
+    `predict_batch` are its functions, by runtime, `limits` how large a job may be.
     """
 
     name: str
@@ -87,6 +88,7 @@ class DeployedStack:
     session: Any  # a boto3.Session
     size: FunctionSize = DEFAULT_SIZE
     predict_batch: Mapping[Runtime, str] = field(default_factory=dict)
+    limits: JobLimits = NO_LIMITS
 
     @cached_property
     def s3(self) -> Any:
@@ -171,6 +173,7 @@ def connect(options: StackOptions) -> DeployedStack:
         session=session,
         size=_size(parameters),
         predict_batch={runtime: outputs[key] for runtime, key in _FUNCTIONS.items() if outputs.get(key)},
+        limits=JobLimits(*(int(parameters.get(name) or 0) for name in (ITEMS_PARAMETER, BYTES_PARAMETER))),
     )
 
 

@@ -67,13 +67,21 @@ def submit(options: SubmitOptions, stack: DeployedStack, console: JobConsole) ->
         model = reference_of(asked.model, stack, console, quiet=options.quiet, accept=accept)
         items = asked.items
         if isinstance(items, Path):
+            if items.is_file():
+                stack.limits.check(str(items), size_bytes=items.stat().st_size)  # before it is sent
             found = find_here(items, model, stack, console, quiet=options.quiet)
             items = bring(found, stack, console, quiet=options.quiet)
     manifest = read_manifest({**asked.words, "items": items, "model": model}, options.items)
     given: dict[str, Any] = {"manifest": _said(manifest)}
     if options.again:
         given["run"] = f"again-{time.time_ns():x}"
-    pinned = pin_job(given, stack.storage, model_bucket=stack.model_bucket, readable=stack.readable)
+    pinned = pin_job(
+        given,
+        stack.storage,
+        model_bucket=stack.model_bucket,
+        readable=stack.readable,
+        job_limits=stack.limits,
+    )
     claim = read_claim(stack.storage, home_of(stack.results_bucket, pinned.job_id))
     if claim is not None:
         return Submitted(StackJob(claim.execution, pinned.job_id), items, model, is_new=False)

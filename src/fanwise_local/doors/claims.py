@@ -114,7 +114,9 @@ def _of_query(query: Sequence[tuple[str, str]]) -> Claim:
     algorithm, credential, timestamp, expires, signed, signature = (given[name][0] for name in names)
     if algorithm != ALGORITHM:
         raise SignatureRefused(Why.MALFORMED, f"the algorithm is {algorithm[:40]!r}; sign with {ALGORITHM}")
-    if not (expires.isascii() and expires.isdecimal() and 1 <= int(expires[:9]) <= MAX_EXPIRES_S):
+    if not (
+        expires.isascii() and expires.isdecimal() and len(expires) < 9 and 1 <= int(expires) <= MAX_EXPIRES_S
+    ):
         raise SignatureRefused(
             Why.MALFORMED, f"X-Amz-Expires is {expires[:20]!r}; seconds from 1 to {MAX_EXPIRES_S}"
         )

@@ -27,16 +27,17 @@ def protocol_of(request: web.BaseRequest, service: str) -> str:
 
 def refused(protocol: str, status: int, code: str, message: str) -> web.Response:
     """An error as an answer."""
+    message = _printable(message)
     if protocol == "json":
         told = {"__type": code, "message": message, "Message": message}
         headers = {"x-amzn-ErrorType": code}
         return web.Response(status=status, body=encode(told), headers=headers, content_type=CONTENT_TYPE)
-    error = f"<Error><Code>{code}</Code><Message>{escape(_printable(message))}</Message></Error>"
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     if protocol == "query":
         error = f"<ErrorResponse>{error}</ErrorResponse>"
     return web.Response(status=status, text=f'<?xml version="1.0"?>{error}', content_type="application/xml")
 
 
 def _printable(text: str) -> str:
-    """XML has no way to write control characters, nor what is not Unicode."""
+    """XML has no way to write control characters, nor JSON what is not Unicode."""
     return "".join(one if one.isprintable() else "\ufffd" for one in text)

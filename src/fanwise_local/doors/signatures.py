@@ -51,7 +51,7 @@ class Signatures:
         """What can be said before a body is read. Raises `SignatureRefused`."""
         if claim is None:
             raise SignatureRefused(Why.MISSING, "sign it with the access key that fanwise up printed")
-        if not hmac.compare_digest(claim.access_key_id.encode(), self._keys.access_key_id.encode()):
+        if not hmac.compare_digest(_bytes(claim.access_key_id), _bytes(self._keys.access_key_id)):
             raise SignatureRefused(
                 Why.UNKNOWN_KEY,
                 f"the access key id {claim.access_key_id[:40]} is not the one that this fanwise up printed;"

@@ -74,7 +74,7 @@ def check_old_link(
     if wrong:
         raise SignatureRefused(Why.MALFORMED, f"a signed link has {', '.join(wrong)} once")
     key_id, expires, signature = (given[name][0] for name in _NAMES)
-    if not hmac.compare_digest(key_id.encode(), keys.access_key_id.encode()):
+    if not hmac.compare_digest(key_id.encode("utf-8", "surrogateescape"), keys.access_key_id.encode()):
         raise SignatureRefused(
             Why.UNKNOWN_KEY, f"the access key id {key_id[:40]} is not the one that is served here"
         )

@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -18,7 +17,7 @@ from awslambdaric import bootstrap
 from awslambdaric.lambda_runtime_client import LambdaRuntimeClient
 
 from fanwise import settings
-from fanwise.storage import FolderBackend, Storage
+from fanwise.storage import Storage, folders_of_settings
 from fanwise_local.bootstrap import start
 from fanwise_local.faults.rules import Fault, RepeatResponse
 from fanwise_local.faults.store import FaultLayer, InvocationFaults
@@ -51,9 +50,8 @@ class FaultyFunction:
         Storage.from_settings = self._storage  # type: ignore[method-assign]
 
     def _storage(self) -> Storage:
-        mounts = settings.mounts()
-        folders = {name: FolderBackend(Path(m.path), writable=m.writable) for name, m in mounts.items()}
-        return Storage(self._layer.over(folders), s3=not mounts)
+        folders = folders_of_settings()
+        return Storage(self._layer.over(folders), s3=not folders)
 
     def around(self, handler: Handler) -> Handler:
         """The handler, each of whose invocations has the faults that came with it."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 from fanwise.errors import StoreUnavailable
-from fanwise.storage import Backend, Body, ObjectInfo
+from fanwise.storage import Backend, Body, ObjectInfo, pin_in
 from fanwise_local.faults.rules import (
     ExceedMemory,
     ExceedTime,
@@ -161,6 +161,10 @@ class FaultyBackend:
     def head(self, key: str, version_id: str | None = None) -> ObjectInfo:
         self._meet("head", key)
         return self._inner.head(key, version_id)
+
+    def pin(self, key: str) -> ObjectInfo:
+        self._meet("head", key)
+        return pin_in(self._inner, key)
 
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         faults, name = self._meet("read", key)

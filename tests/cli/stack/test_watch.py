@@ -194,3 +194,40 @@ def test_by_job_by_name_and_by_arn(
     found = [json.loads(fanwise("watch", job, "--json").stdout)["job_id"] for job in (arn, "by-hand")]
     assert found[0] == found[1]
     assert json.loads(fanwise("watch", found[0], "--json").stdout)["execution"] == arn
+
+
+def test_quiet_still_says_why_a_job_failed_and_only_that(fanwise: Fanwise, submit: Submit) -> None:
+    job = submit([item(x, "NotANumber") for x in range(4)])
+    quiet = fanwise("watch", job, "--quiet")
+    assert (quiet.code, quiet.stdout) == (1, "")
+    assert quiet.stderr.splitlines()[-2:] == [
+        "fanwise: the job FAILED: none of 4 items could be predicted (NotANumber 4)",
+        "fanwise: for example line 1, index 0: NotANumber: as the item ordered: NotANumber",
+    ]
+    fine = submit([item(1), item(2, "NotANumber")])
+    assert fanwise("watch", fine, "--quiet") == (3, "", "")
+
+
+def test_what_can_help_is_said_with_examples(fanwise: Fanwise, deployed: Deployed, submit: Submit) -> None:
+    job = submit([item(1), item(2, "NotFound"), item(3, "NotANumber"), item(4, "NotFinite")])
+    shown = fanwise("watch", job).stdout
+    assert "  NotFound 1\n    line 2, index 1  as the item ordered: NotFound\n" in shown
+    assert f"fanwise replay {job} --stack {deployed.name} tries 1 of the 3 dead letters again" in shown
+    assert f"mend the items in what fanwise failures {job} --json prints" in shown
+    assert "run it as an items file: fanwise submit ITEMS --model MODEL" in shown
+    assert fanwise("status", job).stdout.splitlines()[-2:] == shown.splitlines()[-2:]
+
+
+def test_a_job_that_resume_cannot_help_is_not_told_to_resume(
+    fanwise: Fanwise, deployed: Deployed, submit: Submit
+) -> None:
+    job = submit([{"inputs": {"X": x}} for x in range(40)], "--batch-size", "1")
+    shown = fanwise("watch", job)
+    assert shown.code == 1
+    assert "MissingInput: none of " in shown.stdout
+    assert "mend the items file, and run it as another job: fanwise submit" in shown.stdout
+    assert "resume" not in shown.stdout
+    replay = fanwise("replay", job, "--stack", deployed.name)
+    assert replay.code == 2
+    assert "mend the items file" in replay.stderr
+    assert "resume" not in replay.stderr

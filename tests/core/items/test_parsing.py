@@ -64,8 +64,58 @@ def test_without_id_and_uri() -> None:
     assert (item.id, item.uri, item.uri_given, item.inputs, item.carried) == (None, None, None, {}, {})
 
 
-def test_the_last_of_two_equal_keys_counts() -> None:
-    assert parsed('{"uri": "a", "uri": "b"}').uri == "s3://b/in/b"
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ('{"uri": "a", "uri": "b"}', errors.NotJson, '"uri" stands there twice; keep one'),
+        ('{"uri": "a", "x": 1, "\\u0078": {"y": 2}}', errors.NotJson, '"x" stands there twice'),
+        ('{"inputs": {"k": 1}, "inputs": {"k": 2}}', errors.NotJson, '"inputs" stands there twice'),
+        ('{"inputs": {"k": 1}, "a:b": 2, "a:b": ":"}', errors.NotJson, '"a:b" stands there twice'),
+        ('{"inputs": {"k": 1, "k": 2}}', errors.BadInputs, '"k" stands in "inputs" twice; keep one'),
+        ('{"inputs": {"a:": ":", "k": ":", "a:": 2}}', errors.BadInputs, '"a:" stands in "inputs" twice'),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(text: str, error: type[errors.ItemError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        parsed(text)
+
+
+pairs = st.lists(
+    st.tuples(st.sampled_from(["a", "a:", ":", "inputs", "failure", "index", "b"]), st.sampled_from("12345")),
+    max_size=5,
+)
+
+
+@given(pairs, pairs, st.booleans())
+def test_keys_are_there_twice_or_they_are_not(
+    given_pairs: list[tuple[str, str]], input_pairs: list[tuple[str, str]], is_letter: bool
+) -> None:
+    """Values with colons, keys with colons, objects inside: what is refused is what has a key twice."""
+
+    def spelled(pairs: list[tuple[str, str]]) -> str:
+        values = {
+            "1": '":"',
+            "2": '{"a": {"a": ":"}, "b:": 2}',
+            "3": "3",
+            "4": '["a:", {"c":1}]',
+            "5": '"\\":"',
+        }
+        return "".join(f', "{key}" : {values[value]}' for key, value in pairs)
+
+    failure = f', "failure": {OUR_FAILURE}' if is_letter else ""
+    text = f'{{"uri": "s3://o/a", "inputs": {{"x":1{spelled(input_pairs)}}}{spelled(given_pairs)}{failure}}}'
+    outer = ["inputs", *(key for key, _ in given_pairs), *(["failure"] if is_letter else [])]
+    inner = [key for key, _ in input_pairs]
+    try:
+        item = parsed(text)
+    except errors.NotJson:
+        assert len(set(outer)) < len(outer)
+    except errors.BadInputs:
+        assert len(set(inner)) < len(inner) or outer.count("inputs") > 1
+    else:
+        assert len(set(outer)) == len(outer)
+        assert len(set(inner)) == len(inner)
+        assert set(inner) <= item.inputs.keys()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +135,35 @@ def test_images_among_the_inputs_are_made_absolute(value: str, absolute: str) ->
 
 def test_a_carriage_return_between_values_does_not_reach_the_lines_we_write() -> None:
     assert plain(parsed('{"uri": "a",\r "v": [1,\r2]}\r').carried) == {"v": b"[1, 2]"}
+
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAP0lEQVR4nAE0AMv/AajluAMJ82ngSoX+EAJ9UB0j0gLyqkrHIH4EUc+C0"
+
+
+@pytest.mark.parametrize(
+    ("given_uri", "kind"),
+    [
+        (PNG, "png"),
+        (f" {PNG}\n{PNG[:76]}\n", "png"),
+        (PNG.replace("+", "-").replace("/", "_"), "png"),
+        ("/9j/" + PNG[20:], "jpeg"),
+        ("R0lGODlhAQABAIAAAP///////yH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==", "gif"),
+        ("UklGRiQAAABXRUJQVlA4" + PNG[20:], "webp"),
+        ("AAAAHGZ0eXBhdmlm" + PNG[20:], "…"),
+        (PNG[20:] * 20, "…"),
+        ("image/png;base64," + PNG, "…"),
+    ],
+)
+def test_base64_without_data_is_named_and_not_repeated(given_uri: str, kind: str) -> None:
+    for item in ({"uri": given_uri}, {"inputs": {"photo": given_uri}}):
+        with pytest.raises(errors.BadUri, match=f"write data:image/{kind};base64,…") as refused:
+            parsed(json.dumps(item))
+        assert PNG[30:60] not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "scans/2026/10/" + "b" * 40, "UklGRa.png", "R0lGOD", "x" * 31])
+def test_names_that_only_look_like_base64_are_names(name: str) -> None:
+    assert parsed(json.dumps({"uri": name})).uri == f"s3://b/in/{name}"
 
 
 @pytest.mark.parametrize("value", ['"a"', '""', "0", "-7", "18446744073709551616", '"\\ud83d\\ude00"'])
@@ -108,11 +187,23 @@ DEEPEST = b'{"inputs": ' + b"[" * 63 + b"]" * 63 + b"}"
         (b'{"\xc3": 1}', errors.NotUtf8, "not UTF-8"),
         (b'{"uri": "a"', errors.NotJson, "the line is not JSON"),
         (b'{"uri": "a",}', errors.NotJson, "trailing comma"),
-        (b'{"uri": "a"} {"uri": "b"}', errors.NotJson, "trailing characters"),
-        (b'{"uri": "a", "v": NaN}', errors.NotJson, "invalid character"),
+        (b'{"uri": "a"} {"uri": "b"}', errors.NotJson, "trailing characters .*; one object is one line"),
+        (
+            b'{"uri": "a", "v": NaN}',
+            errors.NotJson,
+            "invalid character .*; NaN is not JSON; write a number, or",
+        ),
+        (b'{"v": [-Infinity]}', errors.NotJson, "; -Infinity is not JSON; write a number, or null"),
+        (
+            b'{"s": "x", "big": 1, "t": "\\ud83d"}',
+            errors.NotJson,
+            r'UTF-8 can hold: \\ud83d in "t" is half of a',
+        ),
+        (b'{"s": {"deep": ["\\udc00 x"]}}', errors.NotJson, r'\\udc00 in "deep" is half of a surrogate pair'),
+        (b'{"\\ud83d": 1}', errors.NotJson, r"\\ud83d in a key is half of a surrogate pair"),
         (b'{"uri": "a", "v": {"w": 01}}', errors.NotJson, "invalid number"),
         (b'{"uri": "a", "v": "\\ud800"}', errors.NotJson, "not JSON"),
-        (b"{'uri': 'a'}", errors.NotJson, "not JSON"),
+        (b"{'uri': 'a'}", errors.NotJson, "not JSON: .*; JSON has double quotes"),
         (b'\xef\xbb\xbf{"uri": "a"}', errors.NotJson, "not JSON"),
         (b"[1", errors.NotJson, "not JSON"),
         (b"[1]", errors.NotAnObject, "the line is JSON, but no object .*array"),

@@ -169,7 +169,7 @@ def test_a_header_whose_quote_takes_more_than_a_header_may_have_names_it() -> No
 
 def _records(data: bytes) -> list[Record]:
     """As an invocation reads them: of one row longer than an entry only the beginning."""
-    found = []
+    found: list[Record] = []
     for entry in cut_entries([data], "csv", 10, first_line=2):
         begin, end = bytes_to_read(entry)
         found += split_records(

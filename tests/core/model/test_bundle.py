@@ -24,6 +24,7 @@ from fanwise.model.bundle import (
     resolve,
     sha256_of,
 )
+from fanwise.model.layout import Layout
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise.records import ModelRef
 from fanwise.storage import Body, FolderBackend, Storage
@@ -329,6 +330,18 @@ def test_a_digest_is_of_the_files_and_not_of_their_order(files: dict[str, str], 
     for name, sha256 in files.items():
         if name not in ("digest.json", "profile.json"):
             assert digest != digest_of(files | {name: sha256[::-1] + "x"})
+
+
+def test_a_digest_is_of_what_decides_how_items_are_answered() -> None:
+    files = {"model.tflite": "0" * 64}
+    assert digest_of(files) == digest_of(files, layout=Layout(row_shapes={"x": (4,)}))
+    layouts = [
+        Layout(),
+        Layout(item_at_a_time=True),
+        Layout(item_at_a_time=True, whole=("y",)),
+        Layout(item_at_a_time=True, whole=("y",), batched=False),
+    ]
+    assert len({digest_of(files, layout=layout) for layout in layouts}) == len(layouts)
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a//b", "."])

@@ -63,6 +63,40 @@ def test_what_is_no_json_is_said(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b'{"inputs": {},\n "inputs": {"x": {"kind": "text"}}}',
+            'm.json, line 2, column 2: "inputs" stands there twice; keep one',
+        ),
+        (
+            b'{"inputs": {"x": {"kind": "text", "kind": "number"}}}',
+            'm.json, line 1, column 35: "kind" stands there twice; keep one',
+        ),
+        (
+            b'{"inputs": {"x": {"kind": "image", "scale": [0, NaN]}}}',
+            "m.json: not JSON (line 1, column 49: NaN is not JSON; write a number); correct it",
+        ),
+        (b'{"a": -Infinity}', "m.json: not JSON (line 1, column 7: -Infinity is not JSON; write a number)"),
+        (b'{"a": 1e400}', "m.json: not JSON (line 1, column 7: 1e400 is beyond float64)"),
+        (b'{"name": "a",}', "m.json: not JSON (line 1, column 13: a comma before the closing }; remove it)"),
+        (
+            "{}".encode("utf-16"),
+            "m.json: not JSON (line 1, column 1: not UTF-8; save it as UTF-8 (it is UTF-16LE",
+        ),
+    ],
+)
+def test_what_readers_differ_in_is_refused(text: bytes, message: str) -> None:
+    with pytest.raises(BundleError) as refused:
+        read_contract(text, "m.json")
+    assert str(refused.value).startswith(message)
+
+
+def test_a_byte_order_mark_is_fine() -> None:
+    assert read_contract(b'\xef\xbb\xbf{"name": "a"}', "m.json").name == "a"
+
+
+@pytest.mark.parametrize(
     ("contract", "message"),
     [
         ({"input": {}}, "unknown key 'input'; did you mean 'inputs'?"),

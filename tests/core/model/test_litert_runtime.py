@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fanwise.errors import ModelError, PredictionFailed
+from fanwise.model.bundle import BundleFile, Digest, digest_of, sha256_of
+from fanwise.model.layout import Layout
 from fanwise.model.model import Model, load
 from fanwise.model.runtime import ComputeError, Runtime, import_runtime
-from fanwise.model.signature import TensorSpec
+from fanwise.model.signature import Signature, TensorSpec
 from fanwise.records import ModelRef
 from keras_models import ROWS
 
@@ -170,6 +172,32 @@ def test_a_batch_size_of_its_own(load_lite: Callable[..., Model]) -> None:
     assert model.mini_batch == 4
     rows = [{"x": np.array([1, 2], np.float32)}] * 3
     assert model.predict(rows) == [{"y": [2.0, 3.0]}] * 3
+
+
+def test_the_layout_of_a_bundle_is_gone_by_and_not_tried_again(
+    made_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only of a bundle from before there was one."""
+    lite = (made_models / "digits.tflite").read_bytes()
+    (tmp_path / "model.tflite").write_bytes(lite)
+    files = {"model.tflite": BundleFile(sha256_of(tmp_path / "model.tflite"), len(lite))}
+
+    def loaded(layout: Layout | None) -> Model:
+        digest = Digest(
+            digest=digest_of({name: file.sha256 for name, file in files.items()}, layout=layout),
+            files=files,
+            runtimes=("litert",),
+            signature=Signature({}, {}),
+            prepared_by="a test",
+            layout=layout,
+        )
+        (tmp_path / "digest.json").write_bytes(msgspec.json.encode(digest))
+        return load(tmp_path, REF, memory_mb=1769)
+
+    assert loaded(None).mini_batch > 1
+    monkeypatch.setattr("fanwise.model.model.try_out", None)
+    assert loaded(Layout()).mini_batch > 1
+    assert loaded(Layout(item_at_a_time=True)).mini_batch == 1
 
 
 def test_an_operation_that_litert_has_not_is_the_models_fault(load_lite: Callable[..., Model]) -> None:

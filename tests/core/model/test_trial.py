@@ -134,6 +134,9 @@ def test_a_signature_that_is_not_true_is_not_gone_by() -> None:
         ((8, 2), None, lambda x: x.sum(), NO_BATCH),
         ((4,), (), lambda x: x.sum(), NO_BATCH),
         ((), (), lambda x: 2 * x, NO_BATCH),
+        ((4,), (4,), lambda x: 2 * x, Layout()),
+        ((4,), (4,), lambda x: x / x.sum(), NO_BATCH),
+        ((4, 3), (4,), lambda x: x.sum(axis=1) - x.mean(), NO_BATCH),
         ((1, 3), (None, 3), lambda x: x, OF_ONE),
         ((1, 3), None, lambda x: x, OF_ONE),
         ((1, 3), (None, 3), lambda x: np.repeat(x, 2, axis=0), Layout(item_at_a_time=True, whole=("y",))),
@@ -145,6 +148,27 @@ def test_a_fixed_batch_is_decided_by_what_comes_out(
     shape: Shape, output: Shape, compute: Compute, layout: Layout
 ) -> None:
     assert tried({"x": shape}, output, compute) == Tried(layout)
+
+
+def test_a_row_of_columns_is_a_row_whatever_its_neighbours_do() -> None:
+    """That they do something is for others to find, and no other way to read the items."""
+    contract = Contract(inputs={"x": NumberInput(columns=("a", "b"))})
+    assert tried({"x": (4, 2)}, (4, 2), lambda x: x / x.sum(), contract) == Tried(Layout())
+
+
+def test_a_model_that_answers_otherwise_to_the_same_is_not_taken_for_one_of_whole_items() -> None:
+    calls: list[int] = []
+
+    def counting(x: Any) -> Any:
+        calls.append(1)
+        return x + len(calls)
+
+    assert tried({"x": (4, 2)}, (4, 2), counting) == Tried(Layout())
+
+
+def test_scores_of_a_batch_of_one_may_leave_its_size_open() -> None:
+    contract = Contract(outputs={"y": OutputContract(keep="argmax")})
+    assert tried({"x": (1, 3)}, (None, 3), lambda x: x, contract) == Tried(OF_ONE)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +198,11 @@ def rejecting(x: Any) -> Any:
 
 
 def test_a_model_that_rejects_synthetic_values_is_not_refused() -> None:
-    assert tried({"x": (None, 2)}, (None, 2), rejecting) == Tried(Layout(), "assertion failed")
-    assert tried({"x": (None, None)}, (None, 2), rejecting) == Tried(Layout(), "assertion failed")
-    assert tried({"x": (None, None)}, (None, 1), lambda x: x.reshape(-1, 2003)).rejected is not None
+    """Whose its rows are is not known, so that it is given one item."""
+    assert tried({"x": (None, 2)}, (None, 2), rejecting) == Tried(OF_ONE, "assertion failed")
+    assert tried({"x": (None, None)}, (None, 2), rejecting) == Tried(OF_ONE, "assertion failed")
+    assert tried({"x": (4, 2)}, (4, 2), rejecting) == Tried(Layout(), "assertion failed")
+    assert tried({"x": (None, None)}, (None, 1), lambda x: x.reshape(-1, 2003)).layout == OF_ONE
     with pytest.raises(BundleError, match=r"float32 \[32\]"):
         tried({"x": (None, 2)}, (32,), rejecting)
 

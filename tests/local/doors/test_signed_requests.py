@@ -16,6 +16,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from obstore.store import S3Store
 
 from fanwise_local.doors.claims import read_claim
@@ -351,6 +353,43 @@ def test_what_is_no_http_is_one_line_in_the_log(
     with connected(up) as connection:
         connection.sendall(sent)
         assert connection.recv(64).startswith(b"HTTP/1.0 400 ")
+    assert_no_traceback(caplog)
+
+
+# Anything in the places that are read before anybody is let in.
+words = b"AWS4-HMAC-SHA256 ,Credential=,SignedHeaders=,Signature=,host,;,=,/,%,s3,&,+, ,20261201,aws4_request"
+odd = [b",", b"0" * 64, b"\xff", b"\xc3\xbc", b"\xed\xa0\x80"]
+pieces = st.lists(
+    st.sampled_from([*words.split(b","), *odd])
+    | st.binary(max_size=3).map(lambda raw: raw.translate(None, b"\r\n\0")),
+    max_size=12,
+).map(b"".join)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(authorization=pieces, date=pieces, sha256=pieces, query=pieces)
+def test_whatever_claims_to_be_signed_is_refused_and_no_failure_of_ours(
+    up: Opened,
+    caplog: pytest.LogCaptureFixture,
+    authorization: bytes,
+    date: bytes,
+    sha256: bytes,
+    query: bytes,
+) -> None:
+    caplog.clear()
+    query = b"".join(b"%%%02x" % byte if byte <= 32 or byte >= 127 else bytes([byte]) for byte in query)
+    head = [
+        b"GET /?X-Amz-Signature=" + query + b"&AWSAccessKeyId=" + query + b" HTTP/1.1",
+        b"Host: " + up.endpoint.address.encode(),
+        b"Authorization: " + authorization,
+        b"X-Amz-Date: " + date,
+        b"X-Amz-Content-Sha256: " + sha256,
+        b"Connection: close",
+    ]
+    for lines in (head, [head[0], head[1], head[5]], [b"GET / HTTP/1.1", *head[1:]]):
+        with connected(up) as connection:
+            connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n")
+            assert connection.recv(64).split(b" ")[1] in (b"400", b"403")
     assert_no_traceback(caplog)
 
 

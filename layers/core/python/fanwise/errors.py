@@ -32,7 +32,15 @@ from typing import ClassVar
 
 from fanwise.redaction import redacted
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # what an OSError says then, as its errno
+# What an OSError has as its errno where nothing more can be written: the disk, a quota or a limit is reached.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def room_wanted(error: OSError) -> str:
+    """What to do about an error of `DISK_FULL`."""
+    if error.errno == errno.EFBIG:
+        return "raise the limit on the size of files (ulimit -f)"
+    return "free some space"
 
 
 def message_of_cause(cause: str) -> str:

@@ -84,18 +84,35 @@ def read_text(text: str) -> Any:
         raise Malformed(why, *_place(text, at)) from error
 
 
-def lone_surrogate(value: Any) -> str | None:
-    """Where a value holds half a surrogate pair, which JSON can spell and UTF-8 cannot hold."""
-    for key, text in _texts(value, ""):
-        found = _SURROGATE.search(text)
+def repeated_key(text: bytes) -> str | None:
+    """The first key that valid JSON, an object, names twice, as a message shows it."""
+    pairs: list[tuple[str, Any]] = json.loads(
+        bytes(text), object_pairs_hook=list, parse_int=str, parse_float=str
+    )
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return f'"{_shown(key)}"'
+        seen.add(key)
+    return None
+
+
+def lone_surrogate(text: bytes) -> str | None:
+    """Where a line holds half a surrogate pair, which JSON can spell and UTF-8 cannot hold; else None."""
+    try:
+        value = json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return None
+    for key, part in _texts(value):
+        found = _SURROGATE.search(part)
         if found:
             return f"\\u{ord(found[0]):04x} in {key}"
     return None
 
 
-def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
     """Every text of a value, with the key that it stands under."""
-    todo = [(key, value)]
+    todo = [("", value)]
     while todo:
         key, value = todo.pop()
         if isinstance(value, str):
@@ -106,6 +123,25 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
                 todo.append((_shown(name), inner))
         elif isinstance(value, list):
             todo += [(key, inner) for inner in value]
+
+
+def hint_at(text: bytes) -> str | None:
+    """What is wrong with a line that is not JSON, where that is one of the usual things."""
+
+    def no_constant(name: str) -> NoReturn:
+        raise Malformed(f"{name} is not JSON; write a number, or null")
+
+    try:
+        json.loads(text, parse_constant=no_constant, parse_int=str, parse_float=str)
+    except Malformed as error:
+        return error.why
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return "one object is one line"
+        return "JSON has double quotes" if text[error.pos : error.pos + 1] == b"'" else None
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,8 @@ MAX_CSV_HEADER_BYTES = 10 * 1024  # input-output-itemreader
 # Of a CSV header, of model.json's `columns`, of the keys of an item and of its `inputs`. Each value is an object
 # of 140 bytes until its item is predicted, and an entry of 256 items is held whole: 72 MB. More belongs in arrays.
 MAX_COLUMNS = 2_000
-MAX_MANIFEST_BYTES = 1024 * 1024
+MAX_MANIFEST_BYTES = 1024 * 1024  # also of model.json and of profile.json
+MAX_LABELS_BYTES = 16 * 1024 * 1024  # of a file of labels; the 21,841 of ImageNet have 0.6 MB
 MIN_BATCH_SIZE, MAX_BATCH_SIZE = 1, 100_000
 MIN_CONCURRENCY, MAX_CONCURRENCY = 1, 10_000  # Step Functions' hard cap (state-map-distributed)
 DEFAULT_CONCURRENCY = 1_000  # an account's default of concurrent invocations
@@ -39,6 +40,7 @@ PROBE_ITEMS = (
     8  # tried before the fan-out, drawn over the whole plan; and of each of as many ranges, the most
 )
 PROBE_ENTRIES = 20  # jobs of more entries are probed before the fan-out
+PROBE_SUSPECTS = 5_000  # and jobs of so many items, whose items seem to lack an input
 ALONE_ATTEMPT = 2  # from which an item whose object the store does not give is set apart from its neighbours
 UNREADABLE_ATTEMPT = (
     3  # from which such an item, alone, is a dead letter: the store answers, but for its object

@@ -23,6 +23,12 @@ _NAMED = (
     r"(?:aws[-_]?)?secret[-_]?(?:access[-_]?)?key|(?:x-amz-|aws[-_]?)?(?:security|session)[-_]?token|password"
     r"|(?:proxy-)?authorization"
 )
+# Base64 that nothing names: an image by its first bytes, or a long run that no path, digest or name looks like.
+_BASE64 = re.compile(
+    r"(?P<image>iVBORw0KGgo|/9j/|R0lGOD|UklGR|SUkqA|TU0AK)[A-Za-z0-9+/_=-]{20,}"
+    r"|(?P<begin>[A-Za-z0-9+/_=-]{8})[A-Za-z0-9+/_=-]{52,}"
+)
+_DENSE = re.compile(r"[A-Za-z0-9+]{40,}")  # between what parts a path or a name
 _SECRETS = re.compile(
     rf"""(?ix)
     (?P<user> :// )                        # and perhaps a password, in front of a host
@@ -40,7 +46,7 @@ _SECRETS = re.compile(
 
 def redacted(text: str, most_characters: int = MAX_MESSAGE_CHARACTERS) -> str:
     """The text without credentials and payloads; a longer one is cut in its middle: the remedy comes last."""
-    told = _SECRETS.sub(_kept, text)
+    told = _BASE64.sub(_kept_of_base64, _SECRETS.sub(_kept, text))
     if len(told) <= most_characters:
         return told
     tail = most_characters // 4
@@ -51,3 +57,16 @@ def _kept(match: "re.Match[str]") -> str:
     """What stood before a secret, and a mark in its place."""
     before = match[match.lastgroup or 0]
     return f"{before}{_CUT}{'@' if match.lastgroup == 'user' else ''}"
+
+
+def _kept_of_base64(match: "re.Match[str]") -> str:
+    """How it begins, so that one sees what it was; the whole of what is no payload."""
+    if match["image"]:
+        return match["image"] + _CUT
+    run = match[0]
+    return match["begin"] + _CUT if any(map(_is_mixed, _DENSE.findall(run))) else run
+
+
+def _is_mixed(run: str) -> bool:
+    """Whether it has small and capital letters and digits, which hexadecimal and words have not."""
+    return bool(re.search("[a-z]", run) and re.search("[A-Z]", run) and re.search("[0-9]", run))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -13,9 +14,12 @@ RESULTS_BUCKET = "FANWISE_RESULTS_BUCKET"
 PREDICT_BATCH_TIMEOUT_S = "FANWISE_PREDICT_BATCH_TIMEOUT_S"
 PREDICT_BATCH_MEMORY_MB = "FANWISE_PREDICT_BATCH_MEMORY_MB"
 MOUNTS = "FANWISE_MOUNTS"
+CONTENTS = "FANWISE_CONTENTS"
 READABLE = "FANWISE_READABLE"
 RUNTIME = "FANWISE_RUNTIME"
 RUNTIMES = "FANWISE_RUNTIMES"
+MAX_ITEMS_PER_JOB = "FANWISE_MAX_ITEMS_PER_JOB"
+MAX_BYTES_PER_JOB = "FANWISE_MAX_BYTES_PER_JOB"
 FUNCTION_MEMORY_MB = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 FUNCTION_NAME = "AWS_LAMBDA_FUNCTION_NAME"
 REGION = "AWS_REGION"
@@ -80,6 +84,16 @@ def predict_batch_memory_mb() -> int:
     return int(_required(PREDICT_BATCH_MEMORY_MB))
 
 
+def max_items_per_job() -> int:
+    """The most items that a job may have; 0 for no limit, as with `run`: it is nobody else's machine."""
+    return 0 if mounts() else int(os.environ.get(MAX_ITEMS_PER_JOB) or 0)
+
+
+def max_bytes_per_job() -> int:
+    """The most bytes that a job's items file, or the files of its folder, may have; 0 for no limit, as above."""
+    return 0 if mounts() else int(os.environ.get(MAX_BYTES_PER_JOB) or 0)
+
+
 def function_memory_mb() -> int:
     """The memory size of the function this process runs, as Lambda tells it; 1,769 MB outside of one."""
     return int(os.environ.get(FUNCTION_MEMORY_MB, "1769"))
@@ -99,3 +113,9 @@ def mounts() -> dict[str, Mount]:
     """Buckets that are folders of this machine; empty on AWS."""
     text = os.environ.get(MOUNTS, "")
     return msgspec.convert(json.loads(text), dict[str, Mount]) if text else {}
+
+
+def contents_folder() -> Path | None:
+    """Where a job on a laptop remembers what its files hold (`fanwise.contents`); None on AWS."""
+    path = os.environ.get(CONTENTS, "")
+    return Path(path) if path else None

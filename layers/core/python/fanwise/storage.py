@@ -12,14 +12,13 @@ import errno
 import os
 import re
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from obstore.exceptions import (
     AlreadyExistsError,
@@ -32,7 +31,9 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore, S3Store
 
 from fanwise import settings
-from fanwise.errors import DISK_FULL, ItemsChanged, LocationError, StoreFull, StoreUnavailable
+from fanwise.contents import ETAG_PREFIX, Contents
+from fanwise.durable import TEMPORARY, make_folder, sync_folder, write_synced
+from fanwise.errors import DISK_FULL, ItemsChanged, LocationError, StoreFull, StoreUnavailable, room_wanted
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -96,6 +97,18 @@ class Backend(Protocol):
     def delete(self, key: str) -> None: ...
 
 
+@runtime_checkable
+class KnowsContents(Protocol):
+    """A bucket that can pin an object by what it holds, where `head` only says when it was written."""
+
+    def pin(self, key: str) -> ObjectInfo: ...
+
+
+def pin_in(backend: Backend, key: str) -> ObjectInfo:
+    """What reads of an object as it is now are to be held against."""
+    return backend.pin(key) if isinstance(backend, KnowsContents) else backend.head(key)
+
+
 class Requests(NamedTuple):
     """Requests made so far, as S3 bills them: `gets` (GET, HEAD) and `puts` (PUT, LIST)."""
 
@@ -123,9 +136,8 @@ class Storage:
     @classmethod
     def from_settings(cls) -> "Storage":
         """Folders where FANWISE_MOUNTS names them, and then nothing else; S3 where it names none."""
-        mounts = settings.mounts()
-        folders = {name: FolderBackend(Path(m.path), writable=m.writable) for name, m in mounts.items()}
-        return cls(folders, s3=not mounts)
+        folders = folders_of_settings()
+        return cls(folders, s3=not folders)
 
     def _at(self, uri: str) -> tuple[Backend, str]:
         location = Location.parse(uri)
@@ -156,6 +168,16 @@ class Storage:
         self._count(gets=1)
         with _naming(uri):
             return backend.head(key, version_id)
+
+    def pin(self, uri: str) -> ObjectInfo:
+        """What reads of an object as it is now are to be held against.
+
+        In a folder its ETag is that of its content: a copy has the same, a file that is changed in place has not.
+        """
+        backend, key = self._at(uri)
+        self._count(gets=1)
+        with _naming(uri):
+            return pin_in(backend, key)
 
     def read(self, uri: str, start: int = 0, end: int | None = None, pin: ObjectInfo | None = None) -> bytes:
         """Bytes [start, end) of an object, or what there is of them; never less, which is `StoreUnavailable`.
@@ -241,12 +263,15 @@ def _naming(uri: str) -> Iterator[None]:
     except LocationError as error:
         raise LocationError(f"{uri}: {error}") from error
     except ItemsChanged as error:
-        raise ItemsChanged(f"{uri} is no longer the version that was planned; start the job again") from error
+        raise ItemsChanged(
+            f"{uri} is no longer the version that was planned: its content has changed since;"
+            f" start the job again (of a file on this machine: with --again, or another --out)"
+        ) from error
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{uri}: {error}") from error
     except OSError as error:
         if error.errno in DISK_FULL:
-            raise StoreFull(f"{uri}: {error.strerror}; free some space, then resume the job") from error
+            raise StoreFull(f"{uri}: {error.strerror}; {room_wanted(error)}, then resume the job") from error
         raise StoreUnavailable(f"{uri}: {error.strerror or error}") from error
     except BaseError as error:
         raise StoreUnavailable(f"{uri}: {str(error).splitlines()[0]}") from error
@@ -374,6 +399,15 @@ class ObstoreBackend:
             self._store.delete(key)
 
 
+def folders_of_settings() -> "dict[str, Backend]":
+    """The folders that FANWISE_MOUNTS names; none on AWS."""
+    contents = Contents(settings.contents_folder())
+    return {
+        name: FolderBackend(Path(mount.path), writable=mount.writable, contents=contents)
+        for name, mount in settings.mounts().items()
+    }
+
+
 # What opening a name says that no file can have, beside "no such file".
 _NO_FILE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
@@ -385,9 +419,11 @@ class FolderBackend:
     that a file system holds (docs/adr/0003-obstore.md).
     """
 
-    def __init__(self, root: Path, *, writable: bool) -> None:
+    def __init__(self, root: Path, *, writable: bool, contents: Contents | None = None) -> None:
+        """`contents` knows what files hold; else this backend finds out by itself."""
         self._root = os.path.realpath(root)
         self._writable = writable
+        self._contents = contents or Contents()
 
     def _path(self, key: str) -> str:
         if any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
@@ -403,7 +439,7 @@ class FolderBackend:
         if not self._writable:
             raise PermissionError("the folder is mounted read-only")
         path = self._path(key)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_folder(os.path.dirname(path))
         return path
 
     @staticmethod
@@ -430,27 +466,32 @@ class FolderBackend:
         with self._open(key) as (_, info):
             return info
 
+    def pin(self, key: str) -> ObjectInfo:
+        with self._open(key) as (file, _):
+            etag = self._contents.etag_of(file)
+            return ObjectInfo(key, os.fstat(file.fileno()).st_size, etag)
+
     def read(self, key: str, start: int, end: int | None, pin: ObjectInfo | None) -> Body:
         with self._open(key) as (file, info):
-            if pin is not None and pin.etag != info.etag:
+            if pin is not None and not self._is(pin, file, info):
                 raise ItemsChanged(key)
             file.seek(start)
             last = info.size_bytes if end is None else min(end, info.size_bytes)
             return Body(file.read(-1 if end is None else max(end - start, 0)), max(last - start, 0))
 
+    def _is(self, pin: ObjectInfo, file: IO[bytes], info: ObjectInfo) -> bool:
+        """Whether an open file is what was pinned."""
+        if not pin.etag.startswith(ETAG_PREFIX):
+            return pin.etag == info.etag
+        return pin.size_bytes == info.size_bytes and pin.etag == self._contents.etag_of(file)
+
     def _temporary(self, path: str, body: bytes) -> str:
-        handle, name = tempfile.mkstemp(prefix=".writing-", dir=os.path.dirname(path))
-        try:
-            with open(handle, "wb") as file:
-                file.write(body)
-        except OSError:
-            os.unlink(name)
-            raise
-        return name
+        return write_synced(os.path.dirname(path), body)
 
     def write(self, key: str, body: bytes) -> None:
         path = self._path_to_write(key)
         os.replace(self._temporary(path, body), path)
+        sync_folder(os.path.dirname(path))
 
     def create(self, key: str, body: bytes) -> bool:
         path = self._path_to_write(key)
@@ -461,6 +502,7 @@ class FolderBackend:
             return False
         finally:
             os.unlink(temporary)
+        sync_folder(os.path.dirname(path))
         return True
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -474,7 +516,7 @@ class FolderBackend:
         except (FileNotFoundError, NotADirectoryError):
             return
         for child in children:
-            if child.name.startswith(".writing-"):
+            if child.name.startswith(TEMPORARY):
                 continue
             if child.is_symlink() and child.is_dir():
                 raise LocationError(

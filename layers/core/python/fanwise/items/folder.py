@@ -7,6 +7,7 @@ job's home, from where it is planned like any other items file.
 import hashlib
 import io
 from collections.abc import Iterator
+from typing import Protocol
 
 import msgspec
 
@@ -26,17 +27,29 @@ def version_of_folder(storage: Storage, folder_uri: str) -> str:
     return listing.hexdigest()
 
 
-def write_items_of_folder(storage: Storage, folder_uri: str, to_uri: str, version: str) -> int:
+class Check(Protocol):
+    """Raises for a folder that is larger than a job may be, so far."""
+
+    def __call__(self, uri: str, *, items: int, size_bytes: int) -> None: ...
+
+
+def write_items_of_folder(
+    storage: Storage, folder_uri: str, to_uri: str, version: str, check: Check | None = None
+) -> int:
     """Write the folder's items, `{"id": path in the folder, "uri": s3://…}` a line, and answer how many.
 
-    Raises `ItemsChanged` if the folder is no longer at `version`, `ItemsFileError` for a name that is not UTF-8.
+    `check` hears of each file, before anything is written. Raises `ItemsChanged` if the folder is no longer at
+    `version`, `ItemsFileError` for a name that is not UTF-8.
     """
-    listing, lines, count = hashlib.sha256(), io.BytesIO(), 0
+    listing, lines, count, size_bytes = hashlib.sha256(), io.BytesIO(), 0, 0
     for path, info in files_of_folder(storage, folder_uri):
         listing.update(_line_of_listing(path, info))
         lines.write(_encoder.encode({"id": path, "uri": folder_uri + path}))
         lines.write(b"\n")
         count += 1
+        size_bytes += info.size_bytes
+        if check is not None:
+            check(folder_uri, items=count, size_bytes=size_bytes)
     if listing.hexdigest() != version:
         raise ItemsChanged(
             f"{folder_uri} changed while it was listed; start the job again when it is complete"

@@ -37,9 +37,9 @@ _RUN_BYTES = 1024 * 1024  # looked at for a run: long records are as quick one b
 _BLANK_LINES = rb"(?:[ \t\r\v\f]*+\n)*+"
 _QUOTED = rb'[^"]*+(?:""[^"]*+)*+'  # between the quotes of a field
 _FIELD = rb'(?:"' + _QUOTED + rb'"|(?!")[^,\r\n]*+)'
-_REFUSED = rb"(?:[^,\n][^\n]*+)?+"  # text after a closing quote or a carriage return; or the one of \r\n
+_ROW_END = rb"(?:\n|[^,\n][^\n]*+\n)"  # after \r, or text after a closing quote, the end of the line
 _LINE = rb".*+\n"  # the dot is all but \n, and half as quick again as [^\n]
-_ROW = _FIELD + rb"(?:," + _FIELD + rb")*+" + _REFUSED + rb"\n"
+_ROW = _FIELD + rb"(?:," + _FIELD + rb")*+" + _ROW_END
 _UNFINISHED = rb"|((?s:.+))"  # group 1: what no record's end was found in, up to the end of the data
 
 _RECORD: dict[LineKind, bytes] = {"jsonl": _BLANK_LINES + _LINE, "csv": _BLANK_LINES + _ROW}

@@ -21,12 +21,15 @@ from fanwise.errors import (
     TooDeep,
     TooManyKeys,
 )
+from fanwise.items.bare_base64 import why_no_uri
 from fanwise.items.columns import fields_of_row, refuse_long_row
 from fanwise.items.lines import Record
 from fanwise.items.nesting import is_deeper_than
 from fanwise.items.own_keys import without_ours
 from fanwise.items.readable import Readable, why_not_readable
+from fanwise.items.repeated_keys import may_repeat, refuse_repeated_inputs, refuse_repeated_keys
 from fanwise.items.uris import absolute_uri
+from fanwise.json_text import hint_at, lone_surrogate
 from fanwise.limits import MAX_COLUMNS, MAX_LINE_BYTES, MAX_NESTING
 from fanwise.records import ItemsSource
 
@@ -51,6 +54,11 @@ class Fields(msgspec.Struct, frozen=True):
     inputs: msgspec.Raw | None
     carried: dict[str, msgspec.Raw]
     is_dead_letter: bool = False
+    keys: int = 0  # that the line has
+
+    def values(self) -> tuple[msgspec.Raw | None, ...]:
+        """All of them."""
+        return (self.id, self.uri, self.inputs, *self.carried.values())
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,11 +88,24 @@ def parse_record(record: Record, index: int, source: ItemsSource, kinds: Kinds) 
 
     Raises the `ItemError`s of the stages read and parse.
     """
-    return item_of(read_fields(record, source, kinds), record, index, source, kinds)
+    fields = _fields(record, source, kinds)
+    item = _item(fields, record, index, source, kinds)
+    if source.kind == "jsonl" and may_repeat(record.text, fields.keys + len(item.inputs)):
+        refuse_repeated_keys(record.text, fields.keys, fields.values())
+        if fields.inputs is not None:
+            refuse_repeated_inputs(fields.inputs)
+    return item
 
 
 def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
     """The values of a record, by the file's kind. Raises the `ItemError`s of the stage read."""
+    fields = _fields(record, source, kinds)
+    if source.kind == "jsonl":
+        refuse_repeated_keys(record.text, fields.keys, fields.values())
+    return fields
+
+
+def _fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
     is_csv = source.kind == "csv"
     if record.is_too_long:
         if is_csv:
@@ -98,9 +119,10 @@ def read_fields(record: Record, source: ItemsSource, kinds: Kinds) -> Fields:
     except UnicodeDecodeError as error:
         raise NotUtf8(f"the line is not UTF-8 at its byte {error.start}; save the file as UTF-8") from error
     values = fields_of_row(record, text, source.columns or (), kinds) if is_csv else _object(record.text)
+    keys = len(values)
     id_, uri, inputs = values.pop("id", None), values.pop("uri", None), values.pop("inputs", None)
     is_letter = not is_csv and ("failure" in values or "index" in values) and without_ours(values, source)
-    return Fields(id_, uri, inputs, values, is_letter)
+    return Fields(id_, uri, inputs, values, is_letter, keys)
 
 
 def _object(text: bytes) -> dict[str, msgspec.Raw]:
@@ -130,11 +152,26 @@ def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson | Too
             return NotAnObject(
                 f'the line is JSON, but no object ({error}); write {{"uri": …}} or {{"inputs": …}}'
             )
-    return NotJson(f"the line is not JSON: {str(error).removeprefix('JSON is malformed: ')}")
+    surrogate = lone_surrogate(text)
+    if surrogate is not None:
+        return NotJson(
+            f"the line is not JSON that UTF-8 can hold: {surrogate} is half of a surrogate pair, and no character;"
+            f" write both halves, or leave it out"
+        )
+    hint = hint_at(text)
+    why = str(error).removeprefix("JSON is malformed: ")
+    return NotJson(f"the line is not JSON: {why}{f'; {hint}' if hint else ''}")
 
 
 def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
     """The item that a record's values make. Raises the `ItemError`s of the stage parse."""
+    item = _item(fields, record, index, source, kinds)
+    if source.kind == "jsonl" and fields.inputs is not None:
+        refuse_repeated_inputs(fields.inputs)
+    return item
+
+
+def _item(fields: Fields, record: Record, index: int, source: ItemsSource, kinds: Kinds) -> Item:
     _check_keys(fields.carried, "the item")
     if fields.id is not None:
         _check_id(fields.id)
@@ -159,7 +196,8 @@ def item_of(fields: Fields, record: Record, index: int, source: ItemsSource, kin
 
 def _nothing_given(carried: Mapping[str, msgspec.Raw], kinds: Kinds) -> BadInputs:
     own = [name for name in kinds if name in carried]
-    names = ", ".join([*map(repr, (own or list(kinds))[:_NAMED]), *["…"][: len(own or kinds) > _NAMED]])
+    meant = own or list(kinds)
+    names = ", ".join(map(repr, meant[:_NAMED])) + (", …" if len(meant) > _NAMED else "")
     remedy = f'; put {names} under "inputs"' if own else f"; the model takes {names}" if names else ""
     error = BadInputs(f'the item has neither "uri" nor "inputs", so there is nothing to predict from{remedy}')
     error.lacks = tuple(kinds)
@@ -185,6 +223,9 @@ def _uri(raw: msgspec.Raw, source: ItemsSource) -> str:
         raise BadUri(f'"uri" is {_shown(raw)}; text, or leave it out')
     if is_data(given):
         raise BadUri('"uri" is a data: URI; put it under "inputs", by the name of the input')
+    payload = why_no_uri(given)
+    if payload is not None:
+        raise BadUri(f'"uri" is no URI: {payload} under "inputs", by the name of the input')
     return _resolved(given, source.base, source.readable)
 
 
@@ -214,6 +255,9 @@ def _inputs(raw: msgspec.Raw, source: ItemsSource, kinds: Kinds) -> dict[str, ms
         if kinds.get(name) == "image":
             given = _text(value)
             if given is not None and not is_data(given):
+                payload = why_no_uri(given)
+                if payload is not None:
+                    raise BadUri(f"input {name!r} is no URI: {payload}")
                 uri = _resolved(given, source.base, source.readable)
                 inputs[name] = msgspec.Raw(msgspec.json.encode(uri))
     return inputs

@@ -91,7 +91,7 @@ def layout_of(signature: Signature, kept: Collection[str]) -> Layout:
         if size is not None and size < 1:
             raise BundleError(f"the model's inputs have batch size {size}; export it with none")
     if scalars or len(fixed) > 1:
-        return _without_batch(signature)
+        return without_batch(signature)
     if not fixed:
         return Layout()
     size = batch_size(signature)
@@ -100,7 +100,7 @@ def layout_of(signature: Signature, kept: Collection[str]) -> Layout:
         # Of unknown length: detections, and not the one row.
         lengths = [name for name in kept if _is_open(signature.outputs[name])]
         return Layout(item_at_a_time=True, whole=tuple(sorted({*others, *lengths})))
-    return _without_batch(signature) if others else Layout()
+    return without_batch(signature) if others else Layout()
 
 
 def with_changing_rows(layout: Layout, signature: Signature, kept: Collection[str]) -> Layout:
@@ -113,7 +113,7 @@ def with_changing_rows(layout: Layout, signature: Signature, kept: Collection[st
         return msgspec.structs.replace(layout, item_at_a_time=True)
     if size == 1:
         return msgspec.structs.replace(layout, whole=tuple(sorted({*layout.whole, *undecided})))
-    return _without_batch(signature)
+    return without_batch(signature)
 
 
 def with_seen(layout: Layout, signature: Signature, shapes: RowShapes, kept: Collection[str]) -> Layout:
@@ -126,10 +126,11 @@ def with_seen(layout: Layout, signature: Signature, shapes: RowShapes, kept: Col
     if size == 1:
         whole = {*layout.whole, *undecided} - rows
         return msgspec.structs.replace(layout, whole=tuple(sorted(whole)))
-    return layout if len(rows) == len(undecided) else _without_batch(signature)
+    return layout if len(rows) == len(undecided) else without_batch(signature)
 
 
-def _without_batch(signature: Signature) -> Layout:
+def without_batch(signature: Signature) -> Layout:
+    """The layout of a model whose tensors are, whole, one item's."""
     return Layout(batched=False, item_at_a_time=True, whole=tuple(sorted(signature.outputs)))
 
 

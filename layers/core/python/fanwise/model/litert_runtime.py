@@ -133,7 +133,7 @@ def _fed(tensor: NDArray[Any]) -> NDArray[Any]:
     """
     if tensor.ndim or tensor.dtype.kind != "O":
         return tensor
-    text: bytes = tensor[()]
+    text: bytes = tensor.item()
     if not text or text.endswith(b"\0"):
         raise ComputeError(
             "LiteRT takes no text that is empty or ends with NUL where the input has no dimensions",

@@ -48,12 +48,14 @@ def explained(
 def _names_of_both(
     lacks: tuple[str, ...], given: tuple[str, ...], beside: tuple[str, ...], kinds: tuple[str, ...]
 ) -> str:
-    has = f"the item has {named(given)}" if given else "the item has nothing there"
+    has = f"the item has {named(given) if given else 'nothing there'}"
+    has += f", and {named(beside)} beside it" if beside else ""
     hints = [f"{_shown(own)} is not {_shown(name)}" for own, name in _near(lacks, given)]
     hints += [
         f'{_shown(own)} stands beside "inputs", not in it' for own, _ in _near(lacks, beside, or_equal=True)
     ]
-    return "; ".join([f"the model takes {named(kinds)}, {has}", *hints[:MAX_NAMED]])
+    # The hints first: a terminal cuts the end off.
+    return "; ".join([*hints[:MAX_NAMED], f"the model takes {named(kinds)}, {has}"])
 
 
 def refuse_misspelt_columns(columns: Sequence[str], uri: str, kinds: Mapping[str, Kind]) -> None:

@@ -17,6 +17,7 @@ from fanwise.errors import BundleError
 from fanwise.model.arranging import arranged
 from fanwise.model.binding import Bound, bind, mini_batch
 from fanwise.model.contract import Contract
+from fanwise.model.fixed_batch import decided
 from fanwise.model.layout import (
     Layout,
     RowShapes,
@@ -24,7 +25,6 @@ from fanwise.model.layout import (
     kept_outputs,
     layout_of,
     with_changing_rows,
-    with_seen,
 )
 from fanwise.model.outputs import why_no_scores
 from fanwise.model.runtime import ComputeError, Runtime, Tensors
@@ -72,13 +72,15 @@ def try_out(
     if changing:
         layout = with_changing_rows(layout, signature, kept)
     else:
-        layout = _decided(runtime, signature, layout, contract, labels)
+        layout = decided(runtime, signature, layout, contract, labels)
     trial = _Trial(runtime, contract, labels, layout, changing=changing)
     rejected = trial.search(chain(given(layout) if given else (), trial.shapes()))
     if changing or trial.found is None:
         _check_by_signature(signature, kept, layout)
     if trial.found is None:
-        return Tried(layout, rejected)
+        # Nothing has shown whose the rows of several items are; of one item they are that item's.
+        is_open = layout.batched and batch_size(signature) is None
+        return Tried(msgspec.structs.replace(layout, item_at_a_time=True) if is_open else layout, rejected)
     return Tried(msgspec.structs.replace(layout, row_shapes=trial.found))
 
 
@@ -166,24 +168,6 @@ def not_one_row(name: str, says: str) -> str:
         f"output {name!r} {says}, so it is not one row an item; leave it out in model.json"
         f' ({{"outputs": {{"{name}": {{"drop": true}}}}}}), or export the model without it'
     )
-
-
-def _decided(
-    runtime: Runtime, signature: Signature, layout: Layout, contract: Contract, labels: Labels
-) -> Layout:
-    """The layout where it depends on outputs whose sizes the signature does not say; unchanged if none shows."""
-    size = batch_size(signature)
-    kept = kept_outputs(contract, signature)
-    if size is None or not layout.batched:
-        return layout
-    bound = bind(contract, layout.seen(signature), labels)
-    for shapes in row_shapes(signature.inputs, bound):
-        try:
-            found = runtime.predict(synthetic_inputs(signature.inputs, bound, size, shapes))
-        except ComputeError:
-            continue
-        return with_seen(layout, signature, {name: found[name].shape for name in kept}, kept)
-    return layout
 
 
 def _check_by_signature(signature: Signature, kept: Iterable[str], layout: Layout) -> None:

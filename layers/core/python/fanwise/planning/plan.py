@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fanwise.commits import work_key
-from fanwise.errors import ManifestError
-from fanwise.items.columns import check_columns
+from fanwise.errors import ItemsChanged, ItemsFileError, ManifestError
+from fanwise.items.columns import check_columns, read_header
 from fanwise.items.cutting import count_about, cut_entries
 from fanwise.items.folder import write_items_of_folder
 from fanwise.items.readable import Readable, check_readable
@@ -25,10 +25,11 @@ from fanwise.model import bundle
 from fanwise.model.missing import refuse_misspelt_columns
 from fanwise.planning.claim import PlanEvent, claim, planned
 from fanwise.planning.ended import close_execution
+from fanwise.planning.job_limits import NO_LIMITS, JobLimits
 from fanwise.planning.probing import probe_of
 from fanwise.planning.replay import SLUG_CHARACTERS, derive_replay_id, find_replayed, write_dead_letters
 from fanwise.planning.resume import resume_job, round_of_the_rest
-from fanwise.planning.source import PinnedItems, pin_items, pin_written_items
+from fanwise.planning.source import PinnedItems, header_bytes, pin_items, pin_written_items
 from fanwise.planning.start import Ended, Replay, Resume, Start, read_start
 from fanwise.pricing import Prices, prices_of
 from fanwise.reckoning.batching import DEFAULT_SIZE, FunctionSize, auto_batch_size, reads_of
@@ -58,16 +59,20 @@ def pin_job(
     model_bucket: str,
     readable: Readable,
     runtimes: Collection[str] = bundle.RUNTIMES,
+    job_limits: JobLimits = NO_LIMITS,
 ) -> PinnedJob:
     """Pin what an execution's input names; nothing is written.
 
-    `readable` is what its manifest, items file and items may be, `runtimes` what PredictBatch is packaged with.
+    `readable` is what its manifest, items file and items may be, `runtimes` what PredictBatch is packaged with,
+    `job_limits` how large it may be, as far as that is known without reading it.
     Raises the `InputError`s, `StoreUnavailable`.
     """
     start = read_start(given, storage, readable)
     if not isinstance(start, Start):
         raise ManifestError("the execution's input names no manifest")
-    return _pinned(start, storage, model_bucket, readable, runtimes)
+    pinned = _pinned(start, storage, model_bucket, readable, runtimes)
+    _check_bytes(pinned.items, job_limits)
+    return pinned
 
 
 def plan_job(
@@ -80,12 +85,13 @@ def plan_job(
     runtimes: Collection[str] = bundle.RUNTIMES,
     size: FunctionSize = DEFAULT_SIZE,
     region: str | None = None,
+    job_limits: JobLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """Plan a job and answer with its first `records.Round`, or with `{"duplicate": true, "job_id"}`.
 
-    `size` is PredictBatch's, which batch sizes go by, `region` the one whose prices the estimate goes by. A resume
-    of a job that is planned answers with the round of what has no commit. Raises the `InputError`s,
-    `ItemsChanged`, `StoreUnavailable`.
+    `size` is PredictBatch's, which batch sizes go by, `region` the one whose prices the estimate goes by,
+    `job_limits` how large a new job may be. A resume of a job that is planned answers with the round of what has
+    no commit. Raises the `InputError`s, `ItemsChanged`, `StoreUnavailable`.
     """
     asked = msgspec.convert(event, PlanEvent)
     match read_start(asked.start, storage, readable):
@@ -108,7 +114,15 @@ def plan_job(
         case start:
             pinned = _pinned(start, storage, model_bucket, readable, runtimes)
             return _started(
-                pinned, asked, storage, results_bucket, readable, runtimes, size, prices_of(region)
+                pinned,
+                asked,
+                storage,
+                results_bucket,
+                readable,
+                runtimes,
+                size,
+                prices_of(region),
+                job_limits,
             )
 
 
@@ -124,9 +138,15 @@ def _pinned(
     items = pin_items(storage, start.manifest.items, start.upload)
     model = bundle.resolve(storage, model_bucket, start.manifest.model, start.manifest.runtime, runtimes)
     if items.source is not None and items.source.columns is not None:
-        check_columns(items.source.columns, items.uri, model.kinds)
         refuse_misspelt_columns(items.source.columns, items.uri, model.kinds)
+        check_columns(items.source.columns, items.uri, model.kinds)
     return PinnedJob(start, items, model, derive_job_id(start, items, model))
+
+
+def _check_bytes(items: PinnedItems, job_limits: JobLimits) -> None:
+    """Of an items file; those of a folder are counted when they are written down."""
+    if items.source is not None:
+        job_limits.check(items.uri, size_bytes=items.source.size_bytes)
 
 
 def _started(
@@ -138,17 +158,23 @@ def _started(
     runtimes: Collection[str],
     size: FunctionSize,
     prices: Prices,
+    job_limits: JobLimits,
 ) -> dict[str, Any]:
     start, items, model, job_id = pinned
+    home = home_of(bucket, job_id)
+    try:
+        _check_bytes(items, job_limits)
+    except ItemsFileError:
+        if planned(storage, home) is None:  # one that is planned may be resumed
+            raise
     if not claim(storage, bucket, job_id, asked, take_over=start.resume):
         return {"duplicate": True, "job_id": job_id}
-    home = home_of(bucket, job_id)
     job = planned(storage, home)
     if job is not None and start.resume:
         return _answer(round_of_the_rest(storage, home, job, asked, start.manifest.max_concurrency))
     if job is None:
         manifest = start.manifest
-        source = items.source or _source_of_folder(storage, home, items)
+        source = items.source or _source_of_folder(storage, home, items, job_limits)
         profile = bundle.profile_of(storage, model)
         batch_size = manifest.batch_size
         if batch_size == "auto":
@@ -175,7 +201,7 @@ def _started(
             recompute=_recompute(manifest.recompute, model, storage, runtimes),
         )
         reckon = Reckoner(profile, size, prices)
-        job = _cut(storage, home, job, reckon, items.begin, items.first_line)
+        job = _cut(storage, home, job, reckon, items.begin, items.first_line, job_limits)
     return _answer(_first_round(storage, home, job, asked))
 
 
@@ -257,8 +283,28 @@ def _items_about(storage: Storage, source: ItemsSource, begin: int) -> int:
     return count_about(beginning, source.kind, source.size_bytes - begin)
 
 
-def _cut(storage: Storage, home: str, job: Job, reckoner: Reckoner, begin: int, first_line: int) -> Job:
+def _cut(
+    storage: Storage,
+    home: str,
+    job: Job,
+    reckoner: Reckoner,
+    begin: int,
+    first_line: int,
+    job_limits: JobLimits = NO_LIMITS,
+) -> Job:
     """Cut a job's items, from byte `begin` on, into entries; the plan is whole when `job.json` is there."""
+    work, entries, total = _work_of(storage, job, begin, first_line, job_limits)
+    storage.write(home + work_key(0), work)
+    job = msgspec.structs.replace(job, total=total, entries=entries)
+    job = msgspec.structs.replace(job, estimate=reckoner.of(job))
+    storage.write(home + "job.json", _encoder.encode(job))
+    return job
+
+
+def _work_of(
+    storage: Storage, job: Job, begin: int, first_line: int, job_limits: JobLimits = NO_LIMITS
+) -> tuple[bytes, int, int]:
+    """`work/0.jsonl` of a job whose items begin at a byte, with how many entries and items it has."""
     chunks = storage.stream(job.items.uri, job.items.pin(), start=begin)
     work, entries, total = io.BytesIO(), 0, 0
     for entry in cut_entries(chunks, job.items.kind, job.batch_size, start=begin, first_line=first_line):
@@ -266,20 +312,30 @@ def _cut(storage: Storage, home: str, job: Job, reckoner: Reckoner, begin: int, 
         work.write(b"\n")
         entries += 1
         total += entry.count
-    storage.write(home + work_key(0), work.getvalue())
-    job = msgspec.structs.replace(job, total=total, entries=entries)
-    job = msgspec.structs.replace(job, estimate=reckoner.of(job))
-    storage.write(home + "job.json", _encoder.encode(job))
-    return job
+        job_limits.check(job.items_uri, items=total)
+    return work.getvalue(), entries, total
 
 
-def _source_of_folder(storage: Storage, home: str, items: PinnedItems) -> ItemsSource:
+def cut_again(storage: Storage, home: str, job: Job) -> None:
+    """Write a planned job's `work/0.jsonl` as it was. Raises `ItemsChanged`."""
+    begin, first_line = 0, 1
+    if job.items.kind == "csv":
+        beginning = storage.read(job.items.uri, 0, header_bytes(job.items.size_bytes), job.items.pin())
+        is_whole = len(beginning) == job.items.size_bytes
+        _, begin, first_line = read_header(beginning, job.items.uri, is_whole_file=is_whole)
+    work, entries, total = _work_of(storage, job, begin, first_line)
+    if (entries, total) != (job.entries, job.total):
+        raise ItemsChanged(f"{job.items.uri} gives {total} items in {entries} entries, other than planned")
+    storage.write(home + work_key(0), work)
+
+
+def _source_of_folder(storage: Storage, home: str, items: PinnedItems, job_limits: JobLimits) -> ItemsSource:
     """The folder's items, written into the job's home; what a try before this one wrote there is the same."""
     items_uri = home + "items.jsonl"
     try:
         return pin_written_items(storage, items.uri, items_uri)
     except FileNotFoundError:
-        write_items_of_folder(storage, items.uri, items_uri, items.listing)
+        write_items_of_folder(storage, items.uri, items_uri, items.listing, job_limits.check)
     return pin_written_items(storage, items.uri, items_uri)
 
 

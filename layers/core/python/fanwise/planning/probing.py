@@ -7,8 +7,9 @@ The same plan gives the same probe.
 
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 
 import msgspec
@@ -17,43 +18,59 @@ from fanwise import limits
 from fanwise.commits import work_key
 from fanwise.errors import ItemsChanged
 from fanwise.items.lines import Record, split_records
+from fanwise.planning.suspects import suspects
 from fanwise.records import Entry, Job, Probe
 from fanwise.storage import Storage
 
 _READERS = 4
+_UNREADABLE = (ItemsChanged, FileNotFoundError, PermissionError)
 _LOOKED_AT_BYTES = 1024 * 1024  # of an entry, to find some of its items
 _LONGER_BYTES = 2 * limits.MAX_LINE_BYTES  # looked at where not one ends there
 _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def probe_of(storage: Storage, home: str, job: Job) -> Probe | None:
-    """The items of a planned job to try first; None of a job that is too small to be probed."""
-    if job.entries <= limits.PROBE_ENTRIES:
+    """The items of a planned job to try first; None of a job that is too small to be probed.
+
+    A job of few entries is probed where its items seem to lack an input (`suspects`).
+    """
+    if job.entries > limits.PROBE_ENTRIES:
+        wanted = {number for numbers in wanted_entries(job.entries) for number in numbers}
+        found = _entries(storage, home, wanted)
+        return draw_probe(storage, job, found.__getitem__)
+    if job.total < limits.PROBE_SUSPECTS:
         return None
-    wanted = {number for numbers in wanted_entries(job.entries) for number in numbers}
-    lines = io.BytesIO(storage.read(home + work_key(0)))
-    found = {number: _entry_decoder.decode(line) for number, line in enumerate(lines) if number in wanted}
-    return draw_probe(storage, job, found.__getitem__)
+    entries = list(_entries(storage, home, range(job.entries)).values())
+    with suppress(*_UNREADABLE):
+        return _probe_made_of(suspects(storage, job, entries))
+    return None
 
 
 def draw_probe(storage: Storage, job: Job, entry_of: Callable[[int], Entry]) -> Probe | None:
-    """The same, where `entry_of` gives the entries of the plan by their number.
+    """The probe of a job of many entries; `entry_of` gives those of the plan by their number.
 
-    None where the items cannot be read now, too: whoever predicts them will say why.
+    None where the items cannot be read now: whoever predicts them will say why.
     """
     first, *others = (_together([entry_of(n) for n in numbers]) for numbers in wanted_entries(job.entries))
     begins = [(first, 0), *((entry, drawn_offset(entry)) for entry in others)]
-    try:
-        with ThreadPoolExecutor(_READERS) as readers:
-            found = list(readers.map(lambda one: _some_items(storage, job, *one), begins))
-    except (ItemsChanged, FileNotFoundError, PermissionError):
-        return None
-    ranges = [entry for entry in found if entry is not None]
+    with suppress(*_UNREADABLE), ThreadPoolExecutor(_READERS) as readers:
+        found = list(readers.map(lambda one: _some_items(storage, job, *one), begins))
+        return _probe_made_of([entry for entry in found if entry is not None])
+    return None
+
+
+def _probe_made_of(ranges: Sequence[Entry]) -> Probe | None:
     if not ranges:
         return None
     names = ["probe", *(f"probe-{number}" for number in range(1, len(ranges)))]
     named = [msgspec.structs.replace(entry, entry=name) for entry, name in zip(ranges, names, strict=True)]
     return Probe(**msgspec.structs.asdict(named[0]), others=named[1:])
+
+
+def _entries(storage: Storage, home: str, wanted: Container[int]) -> dict[int, Entry]:
+    """Entries of the plan by their number, from its work file."""
+    lines = io.BytesIO(storage.read(home + work_key(0)))
+    return {number: _entry_decoder.decode(line) for number, line in enumerate(lines) if number in wanted}
 
 
 def wanted_entries(entries: int) -> list[range]:
@@ -66,15 +83,6 @@ def wanted_entries(entries: int) -> list[range]:
 def drawn_offset(entry: Entry) -> int:
     """The item of an entry that a range begins with."""
     return zlib.crc32(entry.entry.encode()) % (entry.count - min(entry.count, limits.PROBE_ITEMS) + 1)
-
-
-def _entries(storage: Storage, home: str, entries: int) -> list[list[Entry]]:
-    """The entries of each range, from the plan's work file."""
-    ranges = wanted_entries(entries)
-    wanted = {number for some in ranges for number in some}
-    lines = io.BytesIO(storage.read(home + work_key(0)))
-    found = {n: _entry_decoder.decode(line) for n, line in enumerate(lines) if n in wanted}
-    return [[found[number] for number in some] for some in ranges]
 
 
 def _together(some: Sequence[Entry]) -> Entry:

@@ -55,7 +55,7 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
         return PinnedItems(uri, marked or listing, None, listing)
     kind = _kind(uri)
     try:
-        info = upload or storage.head(uri)
+        info = upload or storage.pin(uri)
         beginning = _beginning(storage, uri, info, kind)
     except FileNotFoundError as error:
         raise ItemsFileError(
@@ -84,14 +84,14 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
 
 def _beginning(storage: Storage, uri: str, info: ObjectInfo, kind: LineKind) -> bytes:
     """As much of a file as says what it is, and, of a CSV, which columns it has."""
-    wanted = MAX_CSV_HEADER_BYTES + 16 if kind == "csv" else BEGINNING_BYTES  # 16: a BOM and the line end
-    read_bytes = min(info.size_bytes, wanted)
+    size_bytes = info.size_bytes
+    read_bytes = header_bytes(size_bytes) if kind == "csv" else min(size_bytes, BEGINNING_BYTES)
     return storage.read(uri, 0, read_bytes, info) if read_bytes else b""
 
 
 def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSource:
     """Pin items that were written into a job's home; `base` is what relative URIs in them would be relative to."""
-    info = storage.head(items_uri)
+    info = storage.pin(items_uri)
     return ItemsSource(
         uri=items_uri,
         kind="jsonl",
@@ -100,6 +100,11 @@ def pin_written_items(storage: Storage, base: str, items_uri: str) -> ItemsSourc
         version_id=info.version_id,
         base=base,
     )
+
+
+def header_bytes(size_bytes: int) -> int:
+    """How much of a CSV file of that size is read for its header."""
+    return min(size_bytes, MAX_CSV_HEADER_BYTES + 16)  # 16: a BOM and the line end
 
 
 def _kind(uri: str) -> LineKind:
