@@ -348,6 +348,14 @@ ALTERATIONS: dict[str, tuple[Alteration, str]] = {
         f"{COMMIT} is not what it was",
     ),
     "commit: code": (edit_commit("000000", "code", value="0" * 16), f"{COMMIT} is not what it was"),
+    "commit: a key more": (
+        lambda files: edit(files.job / COMMIT, change=lambda commit: commit.update(note="x")),
+        f"{COMMIT} has keys that no commit has",
+    ),
+    "commit: a key more of a part": (
+        lambda files: edit(files.job / COMMIT, change=lambda commit: commit["predictions"].update(note="x")),
+        f"{COMMIT} has keys that no commit has",
+    ),
     "commit: duration": (
         edit_commit("000000", "invocation", "duration_ms", value=1e6),
         f"{COMMIT} is not what it was",
