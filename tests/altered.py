@@ -144,13 +144,21 @@ def forge(files: Altered) -> None:
     forge_digests(files)
 
 
+def _as_listed(name: str) -> tuple[bool, str]:
+    """The commits last, each kind by name."""
+    return name.startswith("commits/"), name.removesuffix(".json") if name.startswith("commits/") else name
+
+
 def forge_digests(files: Altered) -> None:
     """Make digests.txt and the root of both summaries anew."""
     names = ["job.json", "claim.json", "parts.jsonl"]
     names += [path.relative_to(files.job).as_posix() for path in files.job.glob("*/*.json*")]
     ledger = [name for name in names if name.startswith(("work/", "commits/")) or "/" not in name]
     text = digests_text(
-        {name: hashlib.sha256((files.job / name).read_bytes()).hexdigest() for name in sorted(ledger)}
+        {
+            name: hashlib.sha256((files.job / name).read_bytes()).hexdigest()
+            for name in sorted(ledger, key=_as_listed)
+        }
     )
     (files.job / "digests.txt").write_bytes(text)
 

@@ -348,6 +348,14 @@ ALTERATIONS: dict[str, tuple[Alteration, str]] = {
         f"{COMMIT} is not what it was",
     ),
     "commit: code": (edit_commit("000000", "code", value="0" * 16), f"{COMMIT} is not what it was"),
+    "commit: a key more": (
+        lambda files: edit(files.job / COMMIT, change=lambda commit: commit.update(note="x")),
+        f"{COMMIT} has keys that no commit has",
+    ),
+    "commit: a key more of a part": (
+        lambda files: edit(files.job / COMMIT, change=lambda commit: commit["predictions"].update(note="x")),
+        f"{COMMIT} has keys that no commit has",
+    ),
     "commit: duration": (
         edit_commit("000000", "invocation", "duration_ms", value=1e6),
         f"{COMMIT} is not what it was",
@@ -559,3 +567,41 @@ def test_a_job_has_one_root(files: Altered, capsys: pytest.CaptureFixture[str]) 
     code, _, said = verified(files, capsys, "--root", "0" * 64, "--root", "1" * 64)
     assert code == 2
     assert "--root names 2 roots" in said
+
+
+def test_a_job_from_before_there_were_digests_is_proved_and_says_what_it_lacks(
+    files: Altered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for home in files.jobs:
+        for path in home.glob("commits/*.json"):
+            edit(path, change=_without_digests)
+        for path in home.glob("map-run/*/SUCCEEDED*"):
+            path.unlink()
+        edit_lines(home / "parts.jsonl", change=_without_sha256)
+        (home / "digests.txt").unlink()
+        edit(home / "summary.json", change=_without_root)
+    edit(files.out / "summary.json", *files.out.glob("replays/*/summary.json"), change=_without_root)
+    code, document, said = verified(files, capsys)
+    assert (code, document["proved"], document["root"]) == (0, True, None), said
+    assert matches(said, "the ledger: the job was run before ledgers had digests")
+    edit_line(files.part(PART), index=2, change=put("n-9", "id"))
+    assert verified(files, capsys)[0] == 1
+
+
+def _without_digests(commit: JSON) -> None:
+    for name in ("items_sha256", "started_at", "code"):
+        del commit[name]
+    for part in ("predictions", "failures"):
+        if commit[part] is not None:
+            del commit[part]["sha256"]
+
+
+def _without_root(summary: JSON) -> None:
+    del summary["root"], summary["digests"]
+    for replay in summary["replays"]:
+        del replay["root"]
+
+
+def _without_sha256(parts: list[JSON]) -> None:
+    for part in parts:
+        del part["sha256"]

@@ -46,7 +46,11 @@ def test_0_proved(fanwise: Fanwise, out: Path) -> None:
     assert ended.code == 0
     assert ended.stdout.startswith("✔ PROVED  items-")
     assert "each of 10 items is accounted for, once" in ended.stdout
+    root = json.loads((out / "summary.json").read_bytes())["root"]
     assert account(ended) == {
+        "root": root,
+        "not": "checked    whether all files were rewritten to agree with each other: keep the root elsewhere,"
+        " and give it as --root",
         "attempted": "10",
         "predicted": "9",
         "dead-lettered": "1",

@@ -5,8 +5,12 @@ first link that does not hold is named, and not those that follow from it.
 """
 
 from collections.abc import Container, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from fanwise.commits import read_answers
+import msgspec
+
+from fanwise.commits import READERS, commit_key, read_answers
 from fanwise.digests import DIGESTS_KEY, digests_of, digests_text, read_digests, root_of, sha256_of_bytes
 from fanwise.records import Commit, execution_key
 from fanwise.storage import Location, Storage
@@ -72,6 +76,7 @@ class Chain:
                 yield f"{name} is not what it was when the job ended: {DIGESTS_KEY} has another digest of it"
         if self._says.ledger is not None:
             yield from self._unreached(digests.keys())
+            yield from self._with_more()
 
     def _unreached(self, names: Container[str]) -> Iterator[str]:
         prefix = Location.parse(self._home).key
@@ -79,6 +84,18 @@ class Chain:
             name = info.key.removeprefix(prefix)
             if name.endswith(".json") and name not in names:
                 yield f"{name} is the commit of no entry of this job"
+
+    def _with_more(self) -> Iterator[str]:
+        """Commits with keys that no commit has: their digest is of what is known of them."""
+
+        def has_more(commit: Commit) -> bool:
+            text = self._storage.read(self._home + commit_key(commit.entry))
+            return _has_more(msgspec.json.decode(text), msgspec.to_builtins(commit))
+
+        with ThreadPoolExecutor(READERS) as readers:
+            for commit, more in zip(self._commits, readers.map(has_more, self._commits), strict=True):
+                if more:
+                    yield f"{commit_key(commit.entry)} has keys that no commit has"
 
     def _other_answers(self) -> Iterator[str]:
         """What the children of the Map Runs answered with, which a resume would go by."""
@@ -104,3 +121,12 @@ class Chain:
         has_mark = is_there(self._storage, self._home + "_SUCCESS")
         if has_mark == (status == "FAILED"):
             yield f"_SUCCESS is {'' if has_mark else 'not '}there, and summary.json says {status}"
+
+
+def _has_more(found: Any, known: Any) -> bool:
+    """Whether JSON has keys that what was read of it has not."""
+    if isinstance(found, dict) and isinstance(known, dict):
+        return any(name not in known or _has_more(value, known[name]) for name, value in found.items())
+    if isinstance(found, list) and isinstance(known, list | tuple):
+        return any(_has_more(one, other) for one, other in zip(found, known, strict=False))
+    return False
