@@ -45,7 +45,7 @@ def how_to_call(
     it or not. `to_the_bit`: the runtime gives the same bits at any place of a mini-batch. Raises `Depends`.
     """
     trial = _Trial(loaded, batches, outputs, to_the_bit=to_the_bit)
-    if not is_stateful and trial.is_invariant(loaded, PLAIN):
+    if not is_stateful and trial.is_invariant(loaded, PLAIN) and trial.answers_as_alone(loaded):
         return PLAIN
     fresh = [trial.alone(load(PLAIN), item) for item in range(min(FRESH, trial.items))]
     both = [msgspec.structs.replace(one, item_at_a_time=True) for one in resets]
@@ -98,6 +98,14 @@ class _Trial:
         except ComputeError:
             return False
         return self._same(fresh, found, self._tolerance)
+
+    def answers_as_alone(self, runtime: Runtime) -> bool:
+        """Whether the first items have the answers of calls with nothing else in them, where there can be such."""
+        try:
+            alone = [self.alone(runtime, item) for item in range(min(FRESH, self.items))]
+        except ComputeError:
+            return True
+        return self.answers_as(runtime, alone, PLAIN)
 
     def alone(self, runtime: Runtime, item: int) -> Tensors:
         """The answer to one item by itself."""

@@ -38,7 +38,6 @@ def told(folder: Path, name: str) -> dict[str, Any]:
 
 # What is not right yet: the mark goes with the fault.
 NOT_YET = {
-    "batch_size_out": "a mini-batch is not compared with one item alone",
     "any_negative": "no mini-batch of the trial has an extreme value among ordinary ones",
     "length_mask": "a model that rejects synthetic inputs is not tried for what items do to each other",
     "small_numbers": "TensorFlow's own cast out of range depends on the size of the mini-batch",
