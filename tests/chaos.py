@@ -1,7 +1,9 @@
 """Jobs under fault plans drawn by a seed: what each item comes to is what the plan says, and nothing is lost.
 
-`python tests/chaos.py --virtual 5000 --real 500` is `make chaos`; a share of it runs in the ordinary tests. A run
-that fails names its seed and prints its plan: `--seed N --virtual 1` is the same run again.
+`python tests/chaos.py` is `make chaos`; a share of it runs in the ordinary tests. Beside the fault plans
+(`--virtual`, `--real`) jobs are killed (`--kills`), their files damaged (`--damages`), their disk is full
+(`--full-disks`) or loses power (`--power-cuts`). A run that fails names its seed and prints its plan:
+`--seed N --virtual 1`, with all other counts at 0, is the same run again.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from disk_chaos import damage_trial, full_disk_trial, kill_trial
 from fake_model import FakeModel
 from fanwise.errors import FanwiseError
 from fanwise.records import execution_key, home_of
@@ -36,6 +39,7 @@ from fanwise_local.mounts import Mounts
 from fanwise_local.template import Stack, read_stack, stack_root
 from jobs import RESULTS, JobCloud, JobResults
 from oracle import MISSING, PREDICTED, Oracle
+from power_cut import Job as PowerCutJob
 
 ERRORS = ["NotFound", "UndecodableImage", "ShapeMismatch", "PredictionFailed", "NonFiniteResult"]
 IN_THREADS = 5  # one virtual job of so many has its rows made in threads, as those of images are
@@ -298,6 +302,31 @@ async def _run_real_job(
     return Counter(json.loads(line)["fault"]["fault"] for line in lines)
 
 
+def of_the_disk(suite: str, trial: Callable[[int, Path], str], seeds: range, tally: Tally) -> None:
+    """Trials of `disk_chaos`, which answer with what befell the job; they count as its faults."""
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in seeds:
+            try:
+                what = trial(seed, Path(folder))
+            except Exception as error:  # however it fails
+                tally.note(Counter([suite]), 0, f"{suite}, seed {seed}: {type(error).__name__}: {error}")
+            else:
+                tally.note(Counter([f"{suite}: {what}"]), 0, None)
+            _tell_now_and_then(tally, 50)
+
+
+def _power_cuts(seeds: range, tally: Tally) -> None:
+    """Power cuts at drawn moments of one job."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = PowerCutJob(Path(folder, "job"))
+
+        def survive(seed: int, _: Path) -> str:
+            job.survives(seed)
+            return "at any write"
+
+        of_the_disk("power cut", survive, seeds, tally)
+
+
 def table(tally: Tally) -> str:
     """By fault: how often it befell an invocation, and how often in a job that came out as it should."""
     width = max(map(len, [*tally.tried, "fault"]))
@@ -311,14 +340,25 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--virtual", type=int, default=5_000, help="jobs on the virtual clock")
     parser.add_argument("--real", type=int, default=500, help="jobs with processes")
+    parser.add_argument("--kills", type=int, default=50, help="jobs whose processes are killed")
+    parser.add_argument("--damages", type=int, default=500, help="jobs whose files are damaged")
+    parser.add_argument("--full-disks", type=int, default=500, help="jobs whose disk fills up")
+    parser.add_argument("--power-cuts", type=int, default=1_000, help="power cuts of a job")
     parser.add_argument("--seed", type=int, default=100_000, help="of the first")
     given = parser.parse_args(words)
     began_s, tally = time.monotonic(), Tally()
     for _ in virtual(range(given.seed, given.seed + given.virtual), tally):
         _tell_now_and_then(tally, 500)
+    of_the_disk("damage", damage_trial, range(given.seed, given.seed + given.damages), tally)
+    of_the_disk("full disk", full_disk_trial, range(given.seed, given.seed + given.full_disks), tally)
+    _power_cuts(range(given.seed, given.seed + given.power_cuts), tally)
     with tempfile.TemporaryDirectory() as folder:
-        if given.real:
+        if given.real or given.kills:
             model = _make_model(Path(folder))
+        if given.kills:
+            kills = range(given.seed, given.seed + given.kills)
+            of_the_disk("kill", lambda seed, at: kill_trial(seed, at, model), kills, tally)
+        if given.real:
             seeds = range(given.seed, given.seed + given.real)
             told = partial(_tell_now_and_then, every=50)
             asyncio.run(run_real_jobs(seeds, model, Path(folder, "real"), tally, told))

@@ -9,10 +9,13 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -22,9 +25,11 @@ from fanwise.durable import make_folder, sync_folder, sync_tree, write_durably
 from fanwise.errors import DISK_FULL, BundleError
 from fanwise.model.bundle import (
     DIGEST_FILE,
+    FROZEN,
     LITE_FILE,
     MODEL_PREFIX,
     PROFILE_FILE,
+    SAVED_MODEL,
     BundleFile,
     Conversion,
     Digest,
@@ -198,12 +203,32 @@ def _taken(source: BundleSource, cache: Path) -> _Made:
             f"{source.given / wrong}: missing or changed since {DIGEST_FILE} was written; delete {where} to make a"
             f" new bundle of what is there"
         )
+    if "tensorflow" in digest.runtimes:
+        _check_operations(source, digest)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache) as temporary:
         folder = Path(temporary, "bundle")
         names = [*digest.files, DIGEST_FILE, *([PROFILE_FILE] if PROFILE_FILE in source.files else [])]
         _copy({name: source.given / name for name in names}, folder)
         _keep(folder, digest, cache)
     return _Made(digest.digest, [])
+
+
+def _check_operations(source: BundleSource, digest: Digest) -> None:
+    """Raises `BundleError` where what would run reaches outside of the model, whoever prepared it.
+
+    It takes TensorFlow to read a graph: where there is none, nothing runs one either.
+    """
+    if find_spec("tensorflow") is None:
+        return
+    frozen = any(name.startswith(FROZEN + "/") for name in digest.files)
+    folder = source.given / (FROZEN if frozen else SAVED_MODEL)
+    command = [sys.executable, "-P", "-m", "fanwise_cli.operations.checking", str(folder)]
+    done = subprocess.run(  # noqa: S603
+        [*command, source.contract.signature], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        said = (done.stdout or done.stderr).decode("utf-8", "replace").strip().splitlines()
+        raise BundleError(f"{source.given}: {said[-1] if said else 'its operations cannot be read'}")
 
 
 def _check_samples(samples: Path, source: BundleSource) -> None:

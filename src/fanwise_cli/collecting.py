@@ -27,6 +27,9 @@ READERS = 16  # pieces read at once; as many more wait for their turn to be writ
 class PartDamaged(FanwiseError):
     """A part is not what its commit says; nothing of it has been given out as a result."""
 
+    def __init__(self, where: str, wrong: str) -> None:
+        super().__init__(f"{where} {wrong}; run the job again, with --again")
+
 
 Arrived = Callable[[int], None]  # told of each piece, in bytes
 
@@ -73,9 +76,9 @@ def pieces(storage: Storage, home: str, parts: Iterable[Part]) -> Iterator[bytes
         try:
             data = storage.read(home + part.key, start, end + is_last)  # one more than there should be
         except FileNotFoundError as error:
-            raise PartDamaged(f"{home}{part.key}: is gone") from error
+            raise PartDamaged(home + part.key, "is gone") from error
         if len(data) != end - start or (is_last and data[-1:] != b"\n"):
-            raise PartDamaged(f"{home}{part.key}: has not the {part.size_bytes:,} bytes that its commit says")
+            raise PartDamaged(home + part.key, f"has not the {part.size_bytes:,} bytes that its commit says")
         return data
 
     def checked(part: Part, start: int, data: bytes) -> bytes:
@@ -86,7 +89,7 @@ def pieces(storage: Storage, home: str, parts: Iterable[Part]) -> Iterator[bytes
         if part.sha256:
             digest.update(data)
             if start + len(data) == part.size_bytes and digest.hexdigest() != part.sha256:
-                raise PartDamaged(f"{home}{part.key}: has other bytes than its commit says")
+                raise PartDamaged(home + part.key, "has other bytes than its commit says")
         return data
 
     with ThreadPoolExecutor(READERS) as readers:

@@ -1,8 +1,8 @@
 """Two forms of one model on the same sample items: what both have to answer before one stands for the other.
 
-`freezing` and `converting` hold what they make against a `Reference`. The samples are synthetic, from signature and
-contract, edges included (`edge_items`); a person's own items (`sample_items`) come beside them. One mini-batch is
-computed twice, and in another order.
+`freezing` and `converting` hold what they make against a `Reference`. The samples are synthetic, from signature
+and contract, edges included (`edge_items`); a person's own items (`sample_items`) come beside them. One mini-batch
+is computed twice, and in another order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -169,7 +169,7 @@ def samples_for(model: Model, signature: Signature, own: Samples | None, *, edge
     shapes = {name: tensor.shape[1:] for name, tensor in usual.items()}
     rows = max(rows_of(usual), MIN_ROWS)
     made = synthetic_inputs(inputs, Bound(model.inputs, {}), rows, shapes)
-    base: list[Row] = [{name: tensor[row] for name, tensor in made.items()} for row in range(rows)]
+    base: list[Row] = [{name: tensor[row, ...] for name, tensor in made.items()} for row in range(rows)]
     edge_rows = edge_items(inputs, model.inputs, base[0]) if edges else []
     first, *others = mini_batches(base, model)
     backwards = {name: tensor[::-1].copy() for name, tensor in first.items()}
@@ -195,8 +195,8 @@ def of_results(expected: NDArray[Any], found: NDArray[Any]) -> tuple[NDArray[Any
     """Two outputs without the rows in which both hold NaN or infinity: dead letters, and no predictions."""
     if expected.dtype.kind != "f" or expected.shape != found.shape or not expected.ndim:
         return expected, found
-    flat = [array.reshape(len(array), -1) for array in (expected, found)]
-    finite = np.isfinite(flat[0]).all(axis=1) | np.isfinite(flat[1]).all(axis=1)
+    of_a_row = tuple(range(1, expected.ndim))
+    finite = np.isfinite(expected).all(axis=of_a_row) | np.isfinite(found).all(axis=of_a_row)
     return expected[finite], found[finite]
 
 

@@ -67,7 +67,7 @@ def _counted(storage: Storage, uri: str, kinds: Mapping[str, Kind]) -> Counted:
     if uri.endswith("/"):
         files = sum(1 for _ in files_of_folder(storage, uri))
         return Counted(files, files * LINE_BYTES)
-    pinned = pin_items(storage, uri)
+    pinned = pin_items(storage, uri, by_content=False)
     if pinned.source is None:
         raise ItemsFileError(f"{uri}: is neither an items file nor a folder")
     source = pinned.source

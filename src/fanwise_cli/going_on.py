@@ -18,6 +18,7 @@ from fanwise.replays import read_summary, replays_of
 from fanwise_cli.advice import can_be_resumed, remedy_of_missing
 from fanwise_cli.exit_codes import EXIT_OK
 from fanwise_cli.home import JobHome, find_job
+from fanwise_cli.mending import Mended
 from fanwise_cli.preparation import HowToRun, Prepared, publish_model, unusable_paths_are_input
 from fanwise_cli.run import RunResult, run_prepared, tell_summary
 from fanwise_cli.summary import next_steps
@@ -72,6 +73,11 @@ class _Held:
         results = self.home.replay_folder(number) if number else self.home.out
         return Prepared(self.stack, self.mounts, start, results)
 
+    def mend(self, job_id: str, console: JobConsole) -> Mended:
+        """Look through what is there of the job or a replay. Raises `InputError`."""
+        start = self.job.start if job_id == self.job.job_id else None
+        return self.prepared({}, 0).mend(self.home.work_dir, job_id, start, console)
+
     def is_planned(self, job_id: str) -> bool:
         """Whether the plan of a job is there."""
         return (self.prepared({}, 0).jobs_folder / job_id / "job.json").exists()
@@ -95,8 +101,7 @@ def resume(job: str, *, max_concurrency: int | None, how: HowToRun, console: Job
         if job in ids:  # a replay's own id, or the job's, was asked for
             number = ids.index(job)
         job_id = ids[number]
-        start_of_job = None if number else held.job.start
-        mended = held.prepared({}, number).mend(home.work_dir, job_id, start_of_job, console)
+        mended = held.mend(job_id, console)
         summary = held.summary(job_id)
         if (
             summary is not None
@@ -142,6 +147,7 @@ def replay(
     with home.held(), unusable_paths_are_input():
         held = _Held(home)
         last = [held.job.job_id, *held.replays()][-1]
+        held.mend(last, console)  # then it has no summary until it is resumed
         summary = held.summary(last)
         if summary is None or summary["items"]["missing"]:
             raise JobError(

@@ -1,8 +1,9 @@
 """The same items in two orders and two cuts: does an item's answer depend on that item alone?
 
-A model that keeps something from call to call, or whose rows know of each other (statistics of the batch), answers
-otherwise in another order, beside other items, or after a retry. Tried when a bundle is made, on each runtime; what
-is right is the answer of a freshly loaded model to the item alone. The least that gives it is kept as `Calls`.
+A model that keeps something from call to call, or whose rows know of each other (statistics of the batch),
+answers otherwise in another order, beside other items, or after a retry. Tried when a bundle is made, on each
+runtime; what is right is the answer of a freshly loaded model to the item alone. The least that gives it is kept
+as `Calls`.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

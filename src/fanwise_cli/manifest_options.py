@@ -29,6 +29,6 @@ AcceptDifference = Annotated[
 ModelSamples = Annotated[
     Path | None,
     typer.Option(
-        "--samples", help="Your own items, to compare the forms of the model on; else they are synthetic."
+        "--samples", help="Your own items, to compare the forms of the model on beside synthetic ones."
     ),
 ]

@@ -2,8 +2,8 @@
 
 `prepare_bundle` has it done when a bundle is made: TensorFlow in its own process, which has imported it, and
 LiteRT in a fresh one, `python -m fanwise_cli.measuring FOLDER RUNTIME OUT CALLS LAYOUT [SAMPLES]`. It takes a
-second, and never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice the
-model's height and width; where there are a person's own, rows are made out of those images.
+second, and never stands in a bundle's way. Items are synthetic: `synthetic`'s values, for images a JPEG of twice
+the model's height and width; where there are a person's own, rows are made out of those images.
 """
 
 import io

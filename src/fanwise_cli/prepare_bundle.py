@@ -9,7 +9,7 @@ Keras.
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,9 +44,9 @@ def prepare_bundle(
 ) -> None:
     """Complete a bundle's folder, and `tell` what it is; the last that was told counts.
 
-    Out of a Keras file becomes `saved_model/`, out of that `frozen/` and `model.tflite`, compared on synthetic items
-    and those in `samples`, if given. Of a Keras file that can be frozen, the export is not kept: it would not be
-    the same bytes each time. `accept`: what LiteRT answers otherwise is accepted. Raises `BundleError` or
+    Out of a Keras file becomes `saved_model/`, out of that `frozen/` and `model.tflite`, compared on synthetic
+    items and those in `samples`, if given. Of a Keras file that can be frozen, the export is not kept: it would
+    not be the same bytes each time. `accept`: what LiteRT answers otherwise is accepted. Raises `BundleError` or
     `ModelError`.
     """
     path = folder / CONTRACT_FILE
@@ -135,57 +135,63 @@ def _prepare_for_both(
     writing = operations.writing()
     state = str(writing[0]) if writing else None
 
-    def told(conversion: Conversion, notes: Sequence[str], called: Calls, on_litert: Calls = PLAIN) -> None:
-        runtimes: tuple[RuntimeName, ...] = ("litert", "tensorflow")
-        if conversion.refused is not None:
-            runtimes = ("tensorflow",)
-        elif conversion.accepted is not None:  # only who asks for it gets it
-            runtimes = ("tensorflow", "litert")
-        calls: dict[RuntimeName, Calls] = {"litert": on_litert, "tensorflow": called}
-        layout = tried.layout
-        if called.item_at_a_time:
-            layout = msgspec.structs.replace(layout, item_at_a_time=True)
-        tell(
-            Report(
-                signature=signature,
-                runtimes=runtimes,
-                notes=[*notes, *left_out],
-                conversion=conversion,
-                layout=layout,
-                calls={name: one for name, one in calls.items() if one != PLAIN},
-            )
-        )
-
     # A model that ends the process on an extreme item, or in the converter, still runs on TensorFlow.
     resets = resets_of(writing)
     careful = msgspec.structs.replace(resets[0], item_at_a_time=True) if resets else PLAIN
     died = Conversion(refused=DIED)
-    told(died, [_headline(died, "")], careful)
+    describe = partial(_described, signature, tried.layout)
+    tell(describe(died, [_headline(died, ""), *left_out], careful))
     calling = Calling(load, contract, labels, tried.layout, edges=True, to_the_bit=False)
     called = calling.tried(state, resets, given)
-    left_out += called.notes
     reference = called.reference
-    about_calls = notes_of_calls(called.calls, state)
+    about_calls = [*notes_of_calls(called.calls, state), *left_out, *called.notes]
     note = freeze(folder, contract.signature, reference, writing[0].op if writing else None)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         saved_model = folder / SAVED_MODEL
         if note is None and keras_file.exists():
             saved_model = saved_model.rename(Path(temporary, SAVED_MODEL))
-        told(died, [_headline(died, ""), *about_calls], called.calls)
+        tell(describe(died, [_headline(died, ""), *about_calls], called.calls))
         conversion, on_litert = convert(
             folder, saved_model, contract, labels, reference, operations, accept=accept
         )
     if called.calls.item_at_a_time and conversion.refused is None:
         on_litert = msgspec.structs.replace(on_litert, item_at_a_time=True)
     samples = str(reference.samples) if reference else ""
-    notes = [_headline(conversion, samples), *about_calls, *([note] if note and conversion.refused else [])]
-    told(conversion, notes, called.calls, on_litert)
+    notes = [_headline(conversion, samples), *([note] if note and conversion.refused else []), *about_calls]
+    tell(describe(conversion, notes, called.calls, on_litert))
     measured: dict[RuntimeName, RuntimeProfile | None] = {}
     if conversion.refused is None:
         measured["litert"] = measure_apart(folder, "litert", called.layout, given, on_litert)
     if conversion.refused is not None or conversion.accepted is not None or load_s < MOST_LOAD_OF_TWO_S:
         measured["tensorflow"] = _of_tensorflow(folder, init_ms, peak_mb, called.layout, given, called.calls)
     _write_profile(folder, measured)
+
+
+def _described(
+    signature: Signature,
+    layout: Layout,
+    conversion: Conversion,
+    notes: list[str],
+    called: Calls,
+    on_litert: Calls = PLAIN,
+) -> Report:
+    """What a SavedModel became; `called` is how it is called on TensorFlow."""
+    runtimes: tuple[RuntimeName, ...] = ("litert", "tensorflow")
+    if conversion.refused is not None:
+        runtimes = ("tensorflow",)
+    elif conversion.accepted is not None:  # only who asks for it gets it
+        runtimes = ("tensorflow", "litert")
+    calls: dict[RuntimeName, Calls] = {"litert": on_litert, "tensorflow": called}
+    if called.item_at_a_time:
+        layout = msgspec.structs.replace(layout, item_at_a_time=True)
+    return Report(
+        signature=signature,
+        runtimes=runtimes,
+        notes=notes,
+        conversion=conversion,
+        layout=layout,
+        calls={name: one for name, one in calls.items() if one != PLAIN},
+    )
 
 
 def _tried(

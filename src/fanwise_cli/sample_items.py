@@ -90,7 +90,7 @@ def _opened(storage: Storage, items: Path, kinds: Mapping[str, Kind]) -> tuple[I
     if items.is_dir():
         source = ItemsSource(uri=_BASE, kind="jsonl", size_bytes=0, etag="", base=_BASE, readable=(_BASE,))
         return source, _records_of_folder(storage)
-    pinned = pin_items(storage, _BASE + items.name)
+    pinned = pin_items(storage, _BASE + items.name, by_content=False)
     assert pinned.source is not None  # noqa: S101 - of a file there is one
     source = msgspec.structs.replace(pinned.source, readable=(_BASE,))
     if source.columns is not None:

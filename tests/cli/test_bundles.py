@@ -9,11 +9,22 @@ import threading
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 
 from fanwise.errors import BundleError
-from fanwise.model.bundle import DIGEST_FILE, RUNTIMES, Conversion, fetch, read_digest, resolve
+from fanwise.model.bundle import (
+    DIGEST_FILE,
+    RUNTIMES,
+    BundleFile,
+    Conversion,
+    digest_of,
+    fetch,
+    read_digest,
+    resolve,
+    sha256_of,
+)
 from fanwise.model.model import load
 from fanwise.records import Runtime
 from fanwise.storage import FolderBackend, Storage
@@ -250,7 +261,7 @@ def test_a_model_that_cannot_be_frozen_runs_as_it_is(made_models: Path, cache: P
         "Made for TensorFlow alone, not for LiteRT: it has operations that LiteRT has not (RaggedTensorToTensor,"
     )
     assert not_frozen.startswith("TensorFlow runs it as it is, not frozen, which may be slower: it refers to")
-    assert alone.startswith("Predicted an item at a time: its operation Ragged")
+    assert alone.startswith("Predicted an item at a time: its operation DenseBincount")
     digest = read_digest((text.folder / "digest.json").read_bytes(), "digest.json")
     assert digest.runtimes == ("tensorflow",)
     assert digest.conversion is not None
@@ -258,7 +269,7 @@ def test_a_model_that_cannot_be_frozen_runs_as_it_is(made_models: Path, cache: P
     assert digest.conversion.refused in not_lite
 
 
-def test_a_prepared_bundle_is_taken_as_it_is(digits: PreparedBundle, tmp_path: Path, no_child: None) -> None:
+def test_a_prepared_bundle_is_taken_as_it_is(digits: PreparedBundle, tmp_path: Path) -> None:
     given = tmp_path / "downloaded"
     shutil.copytree(digits.folder, given)
     taken = prepare(given, tmp_path / "cache")
@@ -267,6 +278,31 @@ def test_a_prepared_bundle_is_taken_as_it_is(digits: PreparedBundle, tmp_path: P
     (given / "labels.txt").write_text(LABELS.replace("9", "nine"))
     with pytest.raises(
         BundleError, match=r"labels.txt: missing or changed since digest.json was written; delete"
+    ):
+        prepare(given, tmp_path / "cache")
+
+
+def test_a_prepared_bundle_that_reaches_outside_is_refused(digits: PreparedBundle, tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    given = tmp_path / "downloaded"
+    shutil.copytree(digits.folder, given)
+    path = given / "frozen" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    nodes = model.meta_graphs[0].graph_def.node
+    nodes.add(name="leak", op="WriteFile")
+    last = model.meta_graphs[0].signature_def["serving_default"].outputs["output_0"].name.partition(":")[0]
+    next(node for node in nodes if node.name == last).input.append("^leak")
+    path.write_bytes(model.SerializeToString())
+    digest = read_digest((digits.folder / DIGEST_FILE).read_bytes(), "")
+    files = {
+        name: BundleFile(sha256_of(given / name), (given / name).stat().st_size) for name in digest.files
+    }
+    made = digest_of({name: file.sha256 for name, file in files.items()}, digest.calls, digest.layout)
+    text = msgspec.json.encode(msgspec.structs.replace(digest, digest=made, files=files))
+    (given / DIGEST_FILE).write_bytes(text)
+    with pytest.raises(
+        BundleError, match=r"downloaded: its operation WriteFile \(leak\) reads or writes files"
     ):
         prepare(given, tmp_path / "cache")
 

@@ -122,7 +122,6 @@ def test_an_operation_that_litert_has_not_is_named(converted: Converted) -> None
 
 def test_a_model_without_answers_to_compare_is_not_converted(tmp_path: Path) -> None:
     from fanwise_cli.converting import convert
-
     from fanwise_cli.operations.saved_model import Reached
 
     conversion, _ = convert(tmp_path, tmp_path, Contract(), {}, None, Reached((), ()))

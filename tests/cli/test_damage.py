@@ -228,3 +228,17 @@ def test_a_published_model_that_is_damaged_is_published_again(
     digest.write_bytes(b"")
     assert fanwise(*words).code == 3
     assert digest.read_bytes() == before
+
+
+def test_a_replay_of_damaged_dead_letters_is_refused_until_they_are_made_again(
+    fanwise: Fanwise, machine: Machine, words: Words
+) -> None:
+    assert fanwise(*words).code == 3
+    altered(find("failures/000001-*.jsonl"))
+    refused = fanwise("replay", "out")
+    assert refused.code == 2
+    assert "has other bytes than its commit says" in " ".join(refused.stderr.split())
+    assert "fanwise resume out" in " ".join(refused.stderr.split())
+    assert fanwise("resume", "out").code == 3
+    assert fanwise("replay", "out").code == 1
+    assert fanwise("verify", "out").code == 0

@@ -60,15 +60,18 @@ def summed(kept: Kept, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def normalised(kept: Kept, x: NDArray[Any]) -> NDArray[Any]:
-    return x - x.mean(axis=0)
+    centred: NDArray[Any] = x - x.mean(axis=0)
+    return centred
 
 
 def by_place(kept: Kept, x: NDArray[Any]) -> NDArray[Any]:
-    return x + np.arange(len(x), dtype=np.float32)[:, None]
+    moved: NDArray[Any] = x + np.arange(len(x), dtype=np.float32)[:, None]
+    return moved
 
 
 def rounded_by_place(kept: Kept, x: NDArray[Any]) -> NDArray[Any]:
-    return x * (1 + np.arange(len(x), dtype=np.float32)[:, None] * np.float32(3e-7))
+    moved: NDArray[Any] = x * (1 + np.arange(len(x), dtype=np.float32)[:, None] * np.float32(3e-7))
+    return moved
 
 
 def seldom(kept: Kept, x: NDArray[Any]) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """What LiteRT gets wrong by itself, which operations of a model count, and which do not."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,13 +149,17 @@ def test_the_table_is_true(converted: Any, function: Any, specs: Specs, given: d
     assert not np.array_equal(expected, answer)
 
 
-def test_what_keeps_state_is_known_by_its_variable_tensors(converted: Any) -> None:
+def test_what_keeps_state_is_known_by_what_it_writes(converted: Any, tmp_path: Path) -> None:
     from fanwise_cli.operations.lite import operators
     from fanwise_cli.operations.refusing import resets_of_lite
 
     tf = tensorflow()
-    count = tf.Variable(0.0)
-    model = converted(lambda x: x + count.assign_add(1.0), X)
+    module = tf.Module()
+    module.count = tf.Variable(0.0)
+    given = [tf.TensorSpec((None, 4), tf.float32, "x")]
+    module.f = tf.function(lambda x: {"y": x + module.count.assign_add(1.0)}, input_signature=given)
+    tf.saved_model.save(module, str(tmp_path), signatures=module.f)
+    model = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
     state, resets = resets_of_lite(operators(model, "serving_default"))
     assert (state, [one.reset for one in resets]) == ("ASSIGN_VARIABLE", ["model"])
     assert resets_of_lite(operators(converted(lambda x: x * 2, X), "serving_default")) == (None, [])

@@ -323,7 +323,8 @@ def test_items_in_a_folder_that_may_only_be_read(
 
 
 def test_failures_are_an_items_file(fanwise: Fanwise, tmp_path: Path, bundle: Path, out: Path) -> None:
-    given = [{"id": name, "uri": f"scans/{name}", "label": name} for name in ("a", "b", "c")]
+    own = {"index": 500, "failure": "engine broke", "raw": 3, "item": {"sku": 1}}
+    given = [{"id": name, "uri": f"scans/{name}", "label": name, **own} for name in ("a", "b", "c")]
     items = write_items(tmp_path / "data/items.jsonl", [*given, {"id": "d"}])
     (tmp_path / "data/scans").mkdir()
     (tmp_path / "data/scans/b").write_text("1")
@@ -344,7 +345,38 @@ def test_failures_are_an_items_file(fanwise: Fanwise, tmp_path: Path, bundle: Pa
         ("a", 11.0, "a"),
         ("c", 13.0, "c"),
     ]
-    assert not {"failure", "index"} & lines[0]["item"].keys()
+    assert all({name: line["item"][name] for name in own} == own for line in lines)
+    assert all(line["item"].keys() == {"uri", "label", *own} for line in lines)
+
+
+def test_quotes_that_are_wrong_never_end_as_succeeded(
+    fanwise: Fanwise, tmp_path: Path, bundle: Path, out: Path
+) -> None:
+    path = tmp_path / "data/items.csv"
+    path.parent.mkdir()
+    path.write_bytes(b'id,x,note\na,1,"6\x1b[31m inch\nb,2,third row\nc,3,"7 inch"\nd,4,fine\n')
+    ended = fanwise("run", path, "--model", bundle, "--out", out)
+    assert ended.code == 3
+    (line,) = read_lines(out / "predictions.jsonl")
+    (letter,) = read_lines(out / "failures.jsonl")
+    assert (line["id"], line["prediction"]["y"]) == ("d", 9.0)
+    assert letter["raw"] == 'a,1,"6\x1b[31m inch\nb,2,third row\nc,3,"7 inch"'
+    assert letter["failure"]["message"].startswith(
+        "line 2 opens a quote that line 4 closes with text after it; 2 lines lie inside"
+    )
+    assert fanwise("verify", out).code == 0
+
+
+def test_names_with_control_characters_reach_no_terminal(
+    fanwise: Fanwise, tmp_path: Path, bundle: Path
+) -> None:
+    out = tmp_path / "o\x1b[31mu\u202et"
+    items = write_items(tmp_path / "da\x1b[31mta/it\u202eems.jsonl", [{"inputs": {"x": 1}}, {"id": "\x9b2J"}])
+    ended = fanwise("run", items, "--model", bundle, "--out", out)
+    said = ended.stdout + ended.stderr
+    assert ended.code == 3
+    assert r"o\x1b[31mu\u202et/predictions.jsonl" in said
+    assert not {"\x1b", "\x9b", "\u202e"} & {*said}
 
 
 # As a process: readers that leave, terminals of another encoding, and the time it takes to begin.

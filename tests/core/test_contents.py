@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -19,7 +20,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were read whole, in order."""
     read: list[str] = []
     hashed = contents._hashed
-    monkeypatch.setattr(contents, "_hashed", lambda file: read.append(file.name) or hashed(file))
+
+    def noted(file: IO[bytes]) -> str:
+        read.append(file.name)
+        return hashed(file)
+
+    monkeypatch.setattr(contents, "_hashed", noted)
     return read
 
 

@@ -76,9 +76,10 @@ VALUES = {
     "text": TensorSpec("string", (4,)),
     "table": TensorSpec("int8", (4, None, None)),
 }
+ANSWERED = {name: VALUES[name] for name in ("x", "text")}
 PHOTO = {"photo": TensorSpec("uint8", (4, 2, 2, 1))}
 MODELS_OF = {
-    "values": Model(Contract(), {}, Echo(VALUES, {"x": VALUES["x"], "text": VALUES["text"]})),
+    "values": Model(Contract(), {}, Echo(VALUES, ANSWERED)),
     "photo": Model(
         Contract(inputs={"photo": ImageInput(height=2, width=2, channels=1)}), {}, Echo(PHOTO, PHOTO)
     ),
@@ -103,13 +104,16 @@ class KeptEcho(Kept):
 def cloud() -> Iterator[JobCloud]:
     """Both models published, and an environment that has them."""
     cloud = JobCloud()
-    for name, inputs, contract in (("values", VALUES, None), ("photo", PHOTO, _PHOTO_CONTRACT)):
+    for name, inputs, outputs, contract in (
+        ("values", VALUES, ANSWERED, None),
+        ("photo", PHOTO, PHOTO, _PHOTO_CONTRACT),
+    ):
         files = {} if contract is None else {"model.json": hashlib.sha256(contract).hexdigest()}
         digest = Digest(
             digest=digest_of(files),
             files={path: bundle.BundleFile(sha, len(contract or b"")) for path, sha in files.items()},
             runtimes=("tensorflow",),
-            signature=Signature(inputs, inputs),
+            signature=Signature(inputs, outputs),
             prepared_by="a test",
         )
         home = f"s3://{MODELS}/models/{name}/1/"
@@ -144,7 +148,7 @@ def run_items(cloud: JobCloud, name: str, data: bytes, model: str, batch_size: i
     ended = cloud.aggregate(json.loads(msgspec.json.encode(planned)) | {"map_run": None})
     assert ended["entries"] == 0
     found = verify_job(cloud.storage, home)
-    assert found.is_proved, found
+    assert found.is_proved, (found.disagreements, found.unexpected_lines, found.unchecked)
     event(f"{min(found.predicted, 3)} predicted, {min(found.dead_lettered, 3)} dead letters")
     for info in list(cloud.storage.list(home)):
         text = cloud.storage.read(f"s3://{RESULTS}/{info.key}")

@@ -29,6 +29,8 @@ TIMES = {
     "cost_usd",
     "duration_parts_s",
     "cold_starts",
+    "digests",  # of files that hold such times
+    "root",
 }
 
 

@@ -141,7 +141,7 @@ ZOO: dict[str, Entry] = {
         (number("x", "int64", between=(0, 3)),), may_refuse="LookupTableInsert", keeps_state=True
     ),
     "lstm": Entry((number("x", shape=(4, 2), between=TEN),)),
-    "stateful_lstm": Entry((number("x", shape=(3, 2), between=TEN),), may_refuse="Assign", keeps_state=True),
+    "stateful_lstm": Entry((number("x", shape=(3, 2), between=TEN),), may_refuse="ariable", keeps_state=True),
     "gru_open": Entry((number("x", shape=(None, 2), between=TEN),)),
     "noise": Entry(X2, refused="Random"),
     "dropout_active": Entry((number("x", shape=(8,), between=TEN),), refused="Random"),
@@ -175,7 +175,7 @@ ZOO: dict[str, Entry] = {
     ),
     "asserts": Entry((number("x", between=TEN),), litert=False),
     "fourth": Entry((number("x", shape=(None,), between=TEN),), litert=False),
-    "sliced": Entry((number("x", shape=(None,), between=TEN),), litert=False),
+    "sliced": Entry((number("x", shape=(None,), between=TEN),)),
     "halved": Entry((number("x", shape=(None,), between=TEN),)),
     "in_pairs": Entry((number("x", shape=(None,), between=TEN),)),
     "folded": Entry((number("x", shape=(None,), between=TEN),)),

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,6 @@ CASES = Path(__file__).parents[1] / "cases"
 @pytest.fixture(scope="session")
 def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """given/NAME is what the product was given, models/ the published bundles, told/NAME.json what was said."""
-    if "ZOO_DEV" in os.environ:
-        return Path(os.environ["ZOO_DEV"])
     return made_once(tmp_path_factory, "zoo", _make_apart)
 
 
@@ -86,11 +84,11 @@ def _make_bundles(folder: Path, names: Sequence[str]) -> None:
     _replace(bundles, subprocess=SimpleNamespace(**vars(subprocess) | {"run": _run_here}))
     (folder / TOLD).mkdir(exist_ok=True)
     (folder / PUBLISHED).mkdir(exist_ok=True)
-    for case in sorted({path.parent for path in CASES.rglob("saved_model.pb")} | {*CASES.rglob("*.tflite")}):
-        model = case.parent if case.name == "saved_model" else case
-        _fork(partial(_make_bundle_of_case, folder, model))
+    cases = sorted({path.parent for path in CASES.rglob("saved_model.pb")} | {*CASES.rglob("*.tflite")})
+    work = [partial(_make_bundle_of_case, folder, case) for case in cases]
+    work += [partial(_make_bundle, folder, name) for name in names]
+    _in_forks(work, at_once=min(2, os.cpu_count() or 1))
     for name in names:
-        _fork(partial(_make_bundle, folder, name))
         told = folder / TOLD / f"{name}.json"
         if not told.exists():
             told.write_text(json.dumps({"died": True}))
@@ -140,8 +138,20 @@ def _run_here(command: Sequence[str], **_: Any) -> Any:
     return SimpleNamespace(returncode=code, stderr=b"")
 
 
-def _fork(work: Any) -> None:
-    if (child := os.fork()) == 0:
+def _in_forks(works: Sequence[Callable[[], None]], at_once: int) -> None:
+    running = 0
+    for work in works:
+        if running == at_once:
+            os.wait()
+            running -= 1
+        _fork(work)
+        running += 1
+    for _ in range(running):
+        os.wait()
+
+
+def _fork(work: Callable[[], None]) -> None:
+    if os.fork() == 0:
         try:
             work()
         except BaseException:
@@ -149,7 +159,6 @@ def _fork(work: Any) -> None:
         finally:
             sys.stderr.flush()
             os._exit(0)
-    os.waitpid(child, 0)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ class HomeFiles:
 
     def check_digest(self, key: str) -> None:
         """Raises `Unusable` where a file, which is written once, is not what it was when the job ended."""
-        if self._recorded.get(key) not in (None, sha256_of_bytes(read_file(self.path(key)))):
+        recorded = self._recorded.get(key)
+        if recorded is not None and sha256_of_bytes(self.path(key).read_bytes()) != recorded:
             raise Unusable("is not what it was when the job ended")
 
     def path(self, key: str) -> Path:

@@ -3,9 +3,9 @@
 No sample shows it for sure: an index is wrong only for some items. So an operation of this table counts wherever
 what it goes by depends on an input's values, or on a size that the signature leaves open; constant slices, and
 reshapes by the batch size, do not. Each row was tried in LiteRT 2.3.0 against TensorFlow 2.21, in range and out of
-it, and stands in the kernel of that name in github.com/google-ai-edge/LiteRT, tflite/kernels/. Tried too, and
-refused by both alike, so not in the table: GATHER, GATHER_ND, SCATTER_ND, EMBEDDING_LOOKUP, ARG_MAX, SPLIT, UNPACK,
-REVERSE_V2, CUMSUM, SUM, integer DIV, FLOOR_DIV and FLOOR_MOD by zero.
+it, or is one of its kind; the kernel is a file of github.com/google-ai-edge/LiteRT, tflite/kernels/. Tried too,
+and refused by both alike, so not in the table: GATHER, GATHER_ND, SCATTER_ND, EMBEDDING_LOOKUP, ARG_MAX, SPLIT,
+UNPACK, REVERSE_V2, CUMSUM, SUM, integer DIV, FLOOR_DIV and FLOOR_MOD by zero.
 """
 
 from dataclasses import dataclass

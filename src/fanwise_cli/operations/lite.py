@@ -1,8 +1,8 @@
 """A `.tflite` → the operations that its served signature reaches, and what each of their operands depends on.
 
 Read from the flatbuffer by LiteRT's own schema, without an interpreter: through subgraphs of branches and loops,
-but not what initialises (CALL_ONCE). An operand is constant, or depends on sizes that the signature leaves open, or
-on an input's values; the size of a batch is a constant, since a model always sees its mini-batch.
+but not what initialises (CALL_ONCE). An operand is constant, or depends on sizes that the signature leaves open,
+or on an input's values; the size of a batch is a constant, since a model always sees its mini-batch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -10,8 +10,8 @@ from fanwise_cli.operations.lite import LiteOperator
 from fanwise_cli.operations.saved_model import Operation, Reached
 
 _RANDOM = (
-    "it draws at random ({}), so the same item would get another answer each time; export it as it is for inference"
-    " (training=False), or let it draw by a fixed seed (tf.random.stateless_uniform)"
+    "it draws at random ({}), so the same item would get another answer each time; export it as it is for"
+    " inference (training=False), or let it draw by a fixed seed (tf.random.stateless_uniform)"
 )
 _KEEPS = (
     "it keeps something from call to call ({}), so an item's answer would depend on those before it; export it"
@@ -24,7 +24,7 @@ DEPENDS = (
 
 
 def check_loadable(operations: Reached) -> None:
-    """Raises `BundleError` for a SavedModel that would reach outside of itself, draws, or keeps what cannot be reset."""
+    """Raises `BundleError` for a SavedModel that reaches outside, draws, or keeps what cannot be reset."""
     outside = operations.outside()
     if outside is not None:
         raise BundleError(
@@ -70,8 +70,8 @@ def notes_of_faults(found: Sequence[LiteOperator]) -> list[str]:
         what = fault_of(operator)
         if what is not None:
             return [
-                f"Of its {operator}, LiteRT checks less than TensorFlow: {what}. Where items may be out of range, give"
-                f" the SavedModel that it was made from."
+                f"Of its {operator}, LiteRT checks less than TensorFlow: {what}. Where items may be out of range,"
+                f" give the SavedModel that it was made from."
             ]
     return []
 

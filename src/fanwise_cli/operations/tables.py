@@ -56,7 +56,7 @@ LITE_RANDOM = frozenset(("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIA
 
 
 def reaches_outside(op: str, *, at_load: bool = False) -> bool:
-    """Whether an operation touches files, processes, the network or Python; `at_load`: beyond loading the model."""
+    """Whether an operation touches files, processes, the network or Python; `at_load`: beyond loading."""
     return bool(_OUTSIDE.fullmatch(op)) and not (at_load and _AT_LOAD.fullmatch(op))
 
 

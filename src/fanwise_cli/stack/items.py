@@ -67,7 +67,7 @@ def find_items(path: Path, kinds: Kinds) -> LocalItems:
     uri = _HERE + whole.name
     with naming_items(uri, str(path)):
         _check_name(path, whole.name)
-        pinned = pin_items(storage, uri)
+        pinned = pin_items(storage, uri, by_content=False)
         if pinned.source is None:
             raise ItemsFileError(f"{path}: is neither an items file nor a folder")
         if pinned.source.columns is not None:

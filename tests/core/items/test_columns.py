@@ -66,8 +66,11 @@ def test_what_is_no_header(beginning: bytes, is_whole: bool, message: str) -> No
         ),
         (
             ("id", "Age"),
-            "no column is named \"uri\" or like an input .*'age', 'note'.*the columns are 'id', 'Age'",
+            "no column is named \"uri\" or like an input .*'age', 'note'.*the columns are 'id', 'Age'$",
         ),
+        (("id;age;note",), "are 'id;age;note'; separate columns with commas, not with ';'$"),
+        (("sep=;",), "remove the first line, which only Excel reads, and separate columns with commas"),
+        (("id\tage",), r"separate columns with commas, not with '\\t'$"),
     ],
 )
 def test_headers_that_no_row_could_be_an_item_with(columns: tuple[str, ...], message: str) -> None:

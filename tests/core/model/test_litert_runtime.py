@@ -195,7 +195,7 @@ def test_the_layout_of_a_bundle_is_gone_by_and_not_tried_again(
         return load(tmp_path, REF, memory_mb=1769)
 
     assert loaded(None).mini_batch > 1
-    monkeypatch.setattr("fanwise.model.model.try_out", None)
+    monkeypatch.setattr("fanwise.model.trial.try_out", None)
     assert loaded(Layout()).mini_batch > 1
     assert loaded(Layout(item_at_a_time=True)).mini_batch == 1
 

@@ -131,14 +131,16 @@ def hint_at(text: bytes) -> str | None:
     def no_constant(name: str) -> NoReturn:
         raise Malformed(f"{name} is not JSON; write a number, or null")
 
+    line = text.decode("utf-8", "replace")
     try:
-        json.loads(text, parse_constant=no_constant, parse_int=str, parse_float=str)
+        json.loads(line, parse_constant=no_constant, parse_int=str, parse_float=str)
     except Malformed as error:
         return error.why
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            return "one object is one line"
-        return "JSON has double quotes" if text[error.pos : error.pos + 1] == b"'" else None
+            comma = line[error.pos :].strip() == ","
+            return "lines have no comma between them" if comma else "one object is one line"
+        return "JSON has double quotes" if line[error.pos : error.pos + 1] == "'" else None
     except (ValueError, RecursionError):
         pass
     return None

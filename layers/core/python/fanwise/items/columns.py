@@ -83,8 +83,17 @@ def check_columns(columns: Sequence[str], uri: str, kinds: Mapping[str, Kind]) -
     if "uri" not in columns and not any(name in kinds for name in columns):
         raise ItemsFileError(
             f'{uri}, header: no column is named "uri" or like an input of the model ({_names(kinds)}), so no row'
-            f" could be predicted; the columns are {_names(columns)}"
+            f" could be predicted; the columns are {_names(columns)}{_other_delimiter(columns)}"
         )
+
+
+def _other_delimiter(columns: Sequence[str]) -> str:
+    """What to say of a header that is separated by something else; `sep=;` is a line that Excel alone reads."""
+    found = next((character for character in ";\t|" if any(character in name for name in columns)), None)
+    if found is None:
+        return ""
+    line = "; remove the first line, which only Excel reads, and" if columns[0].startswith("sep=") else ";"
+    return f"{line} separate columns with commas, not with {found!r}"
 
 
 def _names(names: Mapping[str, Kind] | Sequence[str]) -> str:

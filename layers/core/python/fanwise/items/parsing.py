@@ -155,8 +155,8 @@ def _why_no_object(text: bytes, error: Exception) -> NotAnObject | NotJson | Too
     surrogate = lone_surrogate(text)
     if surrogate is not None:
         return NotJson(
-            f"the line is not JSON that UTF-8 can hold: {surrogate} is half of a surrogate pair, and no character;"
-            f" write both halves, or leave it out"
+            f"the line is not JSON that UTF-8 can hold: a lone surrogate, {surrogate};"
+            f" write both halves of the pair, or leave it out"
         )
     hint = hint_at(text)
     why = str(error).removeprefix("JSON is malformed: ")

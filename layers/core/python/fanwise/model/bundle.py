@@ -47,8 +47,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `difference` is the largest of any value of an output, as a share of that output's largest value, or of 1 if
     that is more. `given`: some of the items were a person's own, not synthetic. `refused` says why the bundle is
-    not for LiteRT, where it is not; `can_be_accepted`: it was converted, and a person may accept that. `accepted` is
-    what one did.
+    not for LiteRT, where it is not; `can_be_accepted`: it was converted, and a person may accept that. `accepted`
+    is what one did.
     """
 
     rows: int = 0

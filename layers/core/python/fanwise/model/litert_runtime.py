@@ -48,7 +48,7 @@ class LiteRTRuntime:
     """A signature of a LiteRT model in an interpreter of its own; tensors are allocated once for each shape."""
 
     def __init__(self, path: Path, signature: str, *, threads: int, calls: Calls = PLAIN) -> None:
-        self._load = partial(_loaded, path, signature, threads)
+        self._load = partial(_loaded, path, signature, threads, allocated=calls.reset == "variables")
         self._reset = calls.reset
         self._interpreter, self._run = self._load()
         # Read now: an interpreter that has computed tells some shapes as they were then.
@@ -117,10 +117,12 @@ class _Unsigned:
         }
 
 
-def _loaded(path: Path, signature: str, threads: int) -> tuple[Any, Any]:
-    """An interpreter, and its signature to be called."""
+def _loaded(path: Path, signature: str, threads: int, *, allocated: bool) -> tuple[Any, Any]:
+    """An interpreter, and its signature to be called. `allocated`: it has tensors, so that they can be reset."""
     try:
         interpreter = Interpreter(str(path), num_threads=threads)
+        if allocated:
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{path.name}: LiteRT cannot load it: {_one_line(error)}") from error
     return interpreter, _runner(interpreter, path.name, signature)

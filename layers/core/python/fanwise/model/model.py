@@ -34,7 +34,6 @@ from fanwise.model.outputs import answers, together
 from fanwise.model.runtime import ComputeError, Runtime
 from fanwise.model.signature import Signature
 from fanwise.model.synthetic import synthetic_inputs
-from fanwise.model.trial import try_out
 from fanwise.records import Kind, ModelRef
 
 MAX_SCORES = 10_000  # of an output, where all are asked for
@@ -263,12 +262,19 @@ def load(folder: Path, ref: ModelRef, *, memory_mb: int) -> Model:
         digest = _digest(folder)
         calls = digest.calls.get(ref.runtime, PLAIN) if digest else PLAIN
         runtime = runtimes.load(ref.runtime, folder, contract.signature, memory_mb=memory_mb, calls=calls)
-        layout = (digest and digest.layout) or try_out(runtime, contract, labels).layout
+        layout = (digest and digest.layout) or _tried(runtime, contract, labels)
         model = Model(contract, labels, runtime, layout=layout, item_at_a_time=calls.item_at_a_time)
         model.warm_up()
     except (BundleError, ModelError, OSError) as error:
         raise ModelError(f"model {ref.name}@{ref.version}: {error}") from error
     return model
+
+
+def _tried(runtime: Runtime, contract: Contract, labels: Mapping[str, tuple[str, ...]]) -> Layout:
+    """The layout of a bundle from before it was kept."""
+    from fanwise.model.trial import try_out  # noqa: PLC0415 - others start without it
+
+    return try_out(runtime, contract, labels).layout
 
 
 def _digest(folder: Path) -> Digest | None:

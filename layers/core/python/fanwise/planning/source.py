@@ -39,9 +39,12 @@ class PinnedItems(NamedTuple):
     first_line: int = 1  # the line that stands there
 
 
-def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> PinnedItems:
+def pin_items(
+    storage: Storage, uri: str, upload: ObjectInfo | None = None, *, by_content: bool = True
+) -> PinnedItems:
     """Pin an items file, or a folder (a URI that ends with a slash), as it is now.
 
+    Not `by_content`: a file of this machine is not read whole to know it again, for who makes no job of it.
     Where an upload of it started the job, `upload` is the version of the file, or of the folder's mark. A folder
     whose mark has a version is known by that: files that come later, for the next mark, make it no other job.
     Raises `ItemsFileError`, `LocationError`.
@@ -55,7 +58,7 @@ def pin_items(storage: Storage, uri: str, upload: ObjectInfo | None = None) -> P
         return PinnedItems(uri, marked or listing, None, listing)
     kind = _kind(uri)
     try:
-        info = upload or storage.pin(uri)
+        info = upload or (storage.pin(uri) if by_content else storage.head(uri))
         beginning = _beginning(storage, uri, info, kind)
     except FileNotFoundError as error:
         raise ItemsFileError(
