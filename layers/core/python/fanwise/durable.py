@@ -63,10 +63,15 @@ def sync_folder(path: str | Path) -> None:
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder and those above it, each with its name on the disk; one that is there is fine."""
+    """Make a folder and those above it, each with its name on the disk; one that is there is fine.
+
+    Raises `NotADirectoryError`, which names `path`, where a file stands in the way.
+    """
     missing = []
     at = os.path.abspath(path)
     while not os.path.isdir(at):
+        if os.path.lexists(at):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
         missing.append(at)
         at = os.path.dirname(at)
     for folder in reversed(missing):
