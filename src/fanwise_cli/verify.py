@@ -150,7 +150,7 @@ def _why_lost(found: Verification) -> str:
     if not found.is_finished:
         return "; the job has not ended: resume takes up what is lost"
     is_announced = found.lost and not found.disagreements
-    return "; missing, by the job's own account: resume takes them up" if is_announced else ""
+    return "; missing, by the job's own account: status says what helps" if is_announced else ""
 
 
 def _named(runs: tuple[ItemRun, ...]) -> str:

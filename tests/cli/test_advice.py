@@ -94,6 +94,7 @@ def test_what_is_the_items_own_never_changes_and_what_is_outside_of_it_may() -> 
         "PredictionFailed",
         "NonFiniteResult",
         "NotUtf8Result",
+        "ResultShapeMismatch",
         "ResultTooLarge",
     }
     for death in (

@@ -172,7 +172,7 @@ def test_1_a_job_with_items_missing(
     assert ended.code == 1
     assert (
         account(ended)["lost"]
-        == "10  of index 0 to 9; missing, by the job's own account: resume takes them up"
+        == "10  of index 0 to 9; missing, by the job's own account: status says what helps"
     )
     assert "disagrees" not in ended.stdout
 
