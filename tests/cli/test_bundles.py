@@ -261,7 +261,7 @@ def test_a_model_that_cannot_be_frozen_runs_as_it_is(made_models: Path, cache: P
         "Made for TensorFlow alone, not for LiteRT: it has operations that LiteRT has not (RaggedTensorToTensor,"
     )
     assert not_frozen.startswith("TensorFlow runs it as it is, not frozen, which may be slower: it refers to")
-    assert alone.startswith("Predicted an item at a time: its operation Ragged")
+    assert alone.startswith("Predicted an item at a time: its operation DenseBincount")
     digest = read_digest((text.folder / "digest.json").read_bytes(), "digest.json")
     assert digest.runtimes == ("tensorflow",)
     assert digest.conversion is not None
