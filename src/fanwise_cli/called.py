@@ -69,6 +69,7 @@ class Calling:
                 self._loaded(PLAIN),
                 reference.samples.batches,
                 kept_outputs(self._contract, reference.signature),
+                edges=reference.samples.edges,
                 resets=resets,
                 is_stateful=state is not None,
                 to_the_bit=self._to_the_bit,

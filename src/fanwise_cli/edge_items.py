@@ -20,6 +20,8 @@ from fanwise.model.synthetic import TEXT
 OPEN_SIZES = (0, 1, 2, 3, 5, 33)
 MAX_INPUTS_ALONE = 8  # of models with more inputs, the edges are those of all of them at once
 _FLOATS = (0.0, -1.0, 1e3, -1e3, 1e6, -1e6, 0.25)
+# Beyond any size or index that a model has; not the dtype's own limits, which as a size would take all memory.
+_LARGE = 1_000_003
 _TEXTS = ("", " ", "0", "-1", "Ünïcödé 日本語 🎉", "long " * 200, TEXT)
 
 
@@ -86,5 +88,5 @@ def _edges(spec: TensorSpec, declared: InputContract) -> tuple[Any, ...]:
     if spec.dtype == "bool":
         return (False, True)
     limits = np.iinfo(dtype)
-    wanted = (0, 1, 2, -1, 7, 100, limits.min, limits.max)
-    return tuple(value for value in dict.fromkeys(wanted) if limits.min <= value <= limits.max)
+    low, high = max(limits.min, -_LARGE), min(limits.max, _LARGE)
+    return tuple(value for value in dict.fromkeys((0, 1, 2, -1, 7, 100, low, high)) if low <= value <= high)

@@ -20,6 +20,8 @@ _TOLERANCES = {"float16": 2e-3, "bfloat16": 2e-2}
 TOLERANCE = 1e-5
 FRESH = 3  # items that a freshly loaded model is asked
 MAX_ITEMS = 16
+EDGE_TOLERANCE = 1e-3  # of items whose values are at the edges: rounding grows with them
+MODERATE = 1e3  # the largest of them that are tried beside others on TensorFlow
 
 Load = Callable[[Calls], Runtime]
 
@@ -34,6 +36,7 @@ def how_to_call(
     batches: Sequence[Tensors],
     outputs: Collection[str],
     *,
+    edges: Sequence[Tensors] = (),
     resets: Sequence[Calls] = (),
     is_stateful: bool = False,
     to_the_bit: bool = False,
@@ -41,19 +44,57 @@ def how_to_call(
     """The least of PLAIN, `resets`, an item at a time, and both, that gives each item its fresh answer.
 
     `loaded` is the model, which `load` loads afresh to be called so; `batches` are mini-batches that it accepts,
-    `outputs` those that are kept. `is_stateful`: an operation says that it keeps something, whether a trial shows
+    `edges` those with values at the edges, which one item may have and its neighbours not; `outputs` those that
+    are kept. `is_stateful`: an operation says that it keeps something, whether a trial shows
     it or not. `to_the_bit`: the runtime gives the same bits at any place of a mini-batch. Raises `Depends`.
     """
-    trial = _Trial(loaded, batches, outputs, to_the_bit=to_the_bit)
-    if not is_stateful and trial.is_invariant(loaded, PLAIN) and trial.answers_as_alone(loaded):
+    tolerance = 0.0 if to_the_bit else None
+    trials = [_Trial(loaded, batches, outputs, tolerance)]
+    edge_rows = [row for batch in edges for row in _rows(batch) if to_the_bit or _magnitude(row) <= MODERATE]
+    edge_rows.sort(key=_magnitude, reverse=True)
+    if mixed := _mixed(batches, edge_rows):
+        trials.append(_Trial(loaded, mixed, outputs, EDGE_TOLERANCE if tolerance is None else tolerance))
+    if not is_stateful and all(
+        trial.is_invariant(loaded, PLAIN) and trial.answers_as_alone(loaded) for trial in trials
+    ):
         return PLAIN
-    fresh = [trial.alone(load(PLAIN), item) for item in range(min(FRESH, trial.items))]
+    fresh = [[trial.alone(load(PLAIN), item) for item in range(min(FRESH, trial.items))] for trial in trials]
     both = [msgspec.structs.replace(one, item_at_a_time=True) for one in resets]
     for calls in [*resets, *([] if is_stateful else [Calls(item_at_a_time=True)]), *both]:
         runtime = load(calls)
-        if trial.is_invariant(runtime, calls) and trial.answers_as(runtime, fresh, calls):
+        if all(
+            trial.is_invariant(runtime, calls) and trial.answers_as(runtime, answers, calls)
+            for trial, answers in zip(trials, fresh, strict=True)
+        ):
             return calls
     raise Depends
+
+
+def _magnitude(row: Tensors) -> float:
+    """The largest of a row's numbers that can be rounded."""
+    floats = [np.abs(tensor).max(initial=0.0) for tensor in row.values() if tensor.dtype.kind == "f"]
+    return float(max(floats, default=0.0))
+
+
+def _rows(batch: Tensors) -> Iterator[Tensors]:
+    """A mini-batch's rows, each a mini-batch of one."""
+    for row in range(rows_of(batch)):
+        yield {name: tensor[row : row + 1] for name, tensor in batch.items()}
+
+
+def _mixed(batches: Sequence[Tensors], edges: Sequence[Tensors]) -> list[Tensors]:
+    """Usual items and items at the edges in turn; none where no two have one shape. `edges` are rows."""
+    usual, others = _alike(batches), _alike(edges) if edges else {}
+    if not others or any(usual[name].shape[1:] != others[name].shape[1:] for name in usual):
+        return []
+    pairs = min(rows_of(usual), rows_of(others), MAX_ITEMS // 2)
+    mixed = [
+        {name: tensor[row : row + 1] for name, tensor in items.items()}
+        for row in range(pairs)
+        for items in (usual, others)
+    ]
+    size = rows_of(batches[0])  # which the first tells
+    return [{name: np.repeat(tensor, size, axis=0) for name, tensor in one.items()} for one in mixed]
 
 
 def _alike(batches: Sequence[Tensors]) -> Tensors:
@@ -61,8 +102,7 @@ def _alike(batches: Sequence[Tensors]) -> Tensors:
     alike: dict[tuple[tuple[int, ...], ...], dict[bytes, Tensors]] = {}
     for batch in batches:
         shapes = tuple(tensor.shape[1:] for tensor in batch.values())
-        for row in range(rows_of(batch)):
-            one = {name: tensor[row : row + 1] for name, tensor in batch.items()}
+        for one in _rows(batch):
             alike.setdefault(shapes, {}).setdefault(key_of(one), one)
     items = list(max(alike.values(), key=len).values())[:MAX_ITEMS]
     return {name: np.concatenate([one[name] for one in items]) for name in items[0]}
@@ -72,15 +112,21 @@ class _Trial:
     """A mini-batch's items, called in several ways."""
 
     def __init__(
-        self, runtime: Runtime, batches: Sequence[Tensors], outputs: Collection[str], *, to_the_bit: bool
+        self,
+        runtime: Runtime,
+        batches: Sequence[Tensors],
+        outputs: Collection[str],
+        tolerance: float | None,
     ) -> None:
+        """`tolerance` is that of orders and cuts; None: what the outputs' dtypes allow."""
         self._items = _alike(batches)
         self.items = rows_of(self._items)
         self._size = rows_of(batches[0])
         self._outputs = sorted(outputs)
-        self._to_the_bit = to_the_bit
         dtypes = (runtime.outputs[name].dtype for name in self._outputs)
-        self._tolerance = max(_TOLERANCES.get(dtype, TOLERANCE) for dtype in dtypes)
+        by_dtype = max(_TOLERANCES.get(dtype, TOLERANCE) for dtype in dtypes)
+        self._tolerance = max(by_dtype, tolerance or 0.0)
+        self._of_orders = self._tolerance if tolerance is None else tolerance
 
     def is_invariant(self, runtime: Runtime, calls: Calls) -> bool:
         """Whether each item has the same answer in two orders, two cuts, and beside copies of itself."""
@@ -88,8 +134,7 @@ class _Trial:
             first, *others = [self._in_calls(runtime, cuts, calls) for cuts in self._orders()]
         except ComputeError:
             return False
-        tolerance = 0.0 if self._to_the_bit else self._tolerance
-        return all(self._same(first, other, tolerance) for other in others)
+        return all(self._same(first, other, self._of_orders) for other in others)
 
     def answers_as(self, runtime: Runtime, fresh: Sequence[Tensors], calls: Calls) -> bool:
         """Whether the first items have the answers that a freshly loaded model gives."""

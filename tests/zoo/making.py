@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,7 +80,7 @@ def _make_bundles(folder: Path, names: Sequence[str]) -> None:
     import_runtime("tensorflow")
     gc.freeze()  # what is never collected is not copied into each fork
     _replace(prepare_bundle, measure=_not_measured, measure_apart=_not_measured)
-    _replace(bundles, subprocess=SimpleNamespace(**vars(subprocess) | {"run": _run_here}))
+    _replace(bundles, run_apart=_run_here)
     (folder / TOLD).mkdir(exist_ok=True)
     (folder / PUBLISHED).mkdir(exist_ok=True)
     cases = sorted({path.parent for path in CASES.rglob("saved_model.pb")} | {*CASES.rglob("*.tflite")})
@@ -128,14 +127,12 @@ def _not_measured(*_: Any, **__: Any) -> None:
     return None
 
 
-def _run_here(command: Sequence[str], **_: Any) -> Any:
-    """In place of `subprocess.run`: a process of its own is there already."""
+def _run_here(words: Sequence[str], *_: Any) -> Any:
+    """In place of `run_apart`: a process of its own is there already."""
     from fanwise_cli import prepare_bundle
+    from fanwise_cli.prepare_process import Ended
 
-    words = list(command)
-    assert "fanwise_cli.prepare_bundle" in words, words
-    code = prepare_bundle.main(words[words.index("fanwise_cli.prepare_bundle") + 1 :])
-    return SimpleNamespace(returncode=code, stderr=b"")
+    return Ended(prepare_bundle.main(list(words)), "")
 
 
 def _in_forks(works: Sequence[Callable[[], None]], at_once: int) -> None:

@@ -37,20 +37,6 @@ def told(folder: Path, name: str) -> dict[str, Any]:
 
 
 # What is not right yet: the mark goes with the fault.
-NOT_YET = {
-    "any_negative": "no mini-batch of the trial has an extreme value among ordinary ones",
-    "length_mask": "a model that rejects synthetic inputs is not tried for what items do to each other",
-    "small_numbers": "TensorFlow's own cast out of range depends on the size of the mini-batch",
-}
-
-
-def marked(name: str) -> Any:
-    """The name, with what is known to fail."""
-    if name not in NOT_YET:
-        return name
-    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=NOT_YET[name]))
-
-
 REFUSED = [name for name, entry in ZOO.items() if entry.refused]
 RUN = [name for name, entry in ZOO.items() if not entry.refused]
 
@@ -61,7 +47,7 @@ def test_it_is_refused_when_its_bundle_is_made(zoo_folder: Path, name: str) -> N
     assert ZOO[name].refused in said.get("refused", ""), said
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in RUN])
+@pytest.mark.parametrize("name", RUN)
 def test_a_prediction_is_what_the_model_says_of_the_item_alone(
     zoo_folder: Path, tmp_path: Path, name: str
 ) -> None:
