@@ -44,7 +44,7 @@ from fanwise.model.layout import Layout
 from fanwise.model.profile import read_profile
 from fanwise.model.signature import Signature
 from fanwise.records import Runtime
-from fanwise_cli.bundle_sources import BundleSource, find_source
+from fanwise_cli.bundle_sources import GRAPH_FILE, BundleSource, find_source
 from fanwise_cli.prepare_process import run_apart
 
 VERSION_DIGITS = 12  # of the digest, in a version that nobody chose
@@ -218,10 +218,10 @@ def _check_operations(source: BundleSource, digest: Digest) -> None:
 
     It takes TensorFlow to read a graph: where there is none, nothing runs one either.
     """
-    if find_spec("tensorflow") is None:
+    graphs = [folder for folder in (FROZEN, SAVED_MODEL) if f"{folder}/{GRAPH_FILE}" in digest.files]
+    if find_spec("tensorflow") is None or not graphs:
         return
-    frozen = any(name.startswith(FROZEN + "/") for name in digest.files)
-    folder = source.given / (FROZEN if frozen else SAVED_MODEL)
+    folder = source.given / graphs[0]
     command = [sys.executable, "-P", "-m", "fanwise_cli.operations.checking", str(folder)]
     done = subprocess.run(  # noqa: S603
         [*command, source.contract.signature], stdin=subprocess.DEVNULL, capture_output=True, check=False

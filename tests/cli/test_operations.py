@@ -150,6 +150,20 @@ def test_what_runs_when_a_model_is_loaded_is_looked_at_too(saved: Saved) -> None
     assert str(found.outside()) == "WriteFile (leak)"
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", "../../../etc/hostname"])
+def test_an_asset_outside_of_the_model_is_refused(saved: Saved, name: str) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from fanwise_cli.operations.saved_model import reached
+
+    folder = saved(lambda x: {"y": x})
+    model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    model.meta_graphs[0].asset_file_def.add().filename = name
+    (folder / "saved_model.pb").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError, match="lies outside of the model"):
+        reached(folder, "serving_default")
+
+
 def test_a_graph_that_cannot_be_read_is_said_in_a_line(tmp_path: Path) -> None:
     from fanwise_cli.operations.saved_model import reached
 

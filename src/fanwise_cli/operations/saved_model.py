@@ -8,7 +8,7 @@ Reads the file alone, with TensorFlow's schema: no operation is loaded or run.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -84,6 +84,9 @@ def reached(saved_model: Path, signature: str) -> Reached:
     served: list[Operation] = []
     at_load: list[Operation] = []
     for meta_graph in model.meta_graphs:
+        for asset in meta_graph.asset_file_def:
+            if PurePosixPath(asset.filename).is_absolute() or ".." in PurePosixPath(asset.filename).parts:
+                raise BundleError(f"its asset {asset.filename!r} lies outside of the model; export it again")
         walk = _Walk(meta_graph.graph_def)
         definition = meta_graph.signature_def[signature]
         served += walk.from_nodes(info.name for info in _tensors(definition.outputs.values()))
