@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fanwise import settings
 from fanwise.errors import InputError
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.bundle import BundleFile, Digest, digest_of
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise_local.template import stack_root
@@ -26,7 +27,8 @@ SIGNATURE = Signature({"x": TensorSpec("float32", (None,))}, {"y": TensorSpec("f
 class Doubling:
     """A runtime in numpy: y = 2x."""
 
-    def __init__(self, folder: Path, signature: str, *, threads: int) -> None:
+    def __init__(self, folder: Path, signature: str, *, threads: int, calls: Calls) -> None:
+        assert calls == PLAIN
         assert (folder / "model.json").read_bytes() == MODEL_JSON
         self.inputs: Mapping[str, TensorSpec] = SIGNATURE.inputs
         self.outputs: Mapping[str, TensorSpec] = SIGNATURE.outputs

@@ -143,6 +143,7 @@ def test_replay_tries_the_dead_letters_until_none_is_left(
             "reason": None,
             "items": {"total": 3, "predicted": 2, "dead_lettered": 1, "missing": 0, "duplicated": 0},
             "failures": {"UndecodableImage": 1},
+            "root": summary("out/replays/1")["root"],
         }
     ]
     assert summary("out/replays/1")["parent"] == told["job_id"]

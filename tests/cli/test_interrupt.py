@@ -157,7 +157,7 @@ def test_interrupted_before_the_job_begins(
     number: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), number)
 
     with monkeypatch.context() as once:

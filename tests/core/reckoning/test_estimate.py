@@ -100,7 +100,7 @@ def test_a_thousand_batches_at_once() -> None:
     assert cost["parts"]["lambda_requests"] == pytest.approx(1003 * 0.0000002, abs=1e-6)
     assert cost["parts"]["transitions"] == pytest.approx(14 * 0.000025, abs=1e-6)
     assert cost["parts"]["children"] == pytest.approx(1000 * 1e-6 + 4698 * 0.0625 * 0.00001667, abs=1e-6)
-    assert cost["parts"]["s3_puts"] == pytest.approx((2000 + 12 + 4) * 0.000005, abs=1e-6)
+    assert cost["parts"]["s3_puts"] == pytest.approx((2000 + 13 + 5) * 0.000005, abs=1e-6)
     assert cost["parts"]["s3_gets"] == pytest.approx((2000 + 6000 + 12 + 1) * 0.0000004, abs=1e-6)
 
 

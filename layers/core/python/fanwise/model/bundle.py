@@ -183,7 +183,7 @@ def _accepting(conversion: Conversion | None) -> str:
     if conversion is None or conversion.refused is None:
         return ""
     if conversion.can_be_accepted:
-        return "; --accept-difference, where it is run or pushed, takes that into the bargain"
+        return "; --accept-difference, where it is run or pushed, accepts that"
     return "; it was not converted, so there is nothing that --accept-difference could accept"
 
 

@@ -29,10 +29,10 @@ ACCOUNT_S_A_COMMIT = 0.00015
 # Requests to S3, as the stages make them: the commit that may be there, and the items; the plan and the model's
 # files for a new environment; predictions and commit.
 GETS_OF_AN_INVOCATION, GETS_OF_A_START, PUTS_OF_AN_INVOCATION = 2, 6, 2
-GETS_OF_A_JOB, PUTS_OF_A_JOB = 12, 12
+GETS_OF_A_JOB, PUTS_OF_A_JOB = 14, 13
 PROMISED_EXECUTIONS = 20_000  # for a dollar
 LISTED_AT_ONCE = 1000  # objects a LIST tells of: predictions; failures, replays and the Map's files are few
-ROW_BYTES = 500  # of a commit in the Map's files, which are read instead of the commits
+ROW_BYTES = 950  # of a commit in the Map's files, which are read instead of the commits
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +194,7 @@ def usage_of_accounting(commits: int) -> Usage:
     """The requests to S3 that PlanJob, AggregateResults and the Map make for so many entries."""
     return Usage(
         gets=GETS_OF_A_JOB + math.ceil(commits * ROW_BYTES / STREAM_CHUNK_BYTES),
-        puts=PUTS_OF_A_JOB + math.ceil(commits / LISTED_AT_ONCE) + 3,
+        puts=PUTS_OF_A_JOB + math.ceil(commits / LISTED_AT_ONCE) + 4,
     )
 
 
