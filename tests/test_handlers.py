@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fanwise import settings
 from fanwise.errors import InputError
-from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.bundle import BundleFile, Digest, digest_of
+from fanwise.model.calls import PLAIN, Calls
 from fanwise.model.signature import Signature, TensorSpec
 from fanwise_local.template import stack_root
 
