@@ -4,6 +4,8 @@ import json
 import math
 from pathlib import Path
 
+import pytest
+
 from cli.stack.conftest import Deployed, Fanwise, wait_for_predictions
 from cli.stack.test_connection import refused
 from cli.stack.test_watch import Submit, submit
@@ -64,7 +66,10 @@ def test_there_is_nothing_to_replay(fanwise: Fanwise, deployed: Deployed, submit
     refused(fanwise("replay", job, "--stack", deployed.name), "no dead letters are left")
 
 
-def test_a_job_that_is_not_there(fanwise: Fanwise, deployed: Deployed) -> None:
+def test_a_job_that_is_not_there(
+    fanwise: Fanwise, deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where none of these is a folder
     for job in ("nobody", "../../etc", "a b", "arn:aws:states:us-east-1:1:execution:other:x"):
         refused(fanwise("status", job), job, "execution")
     for command in ("resume", "replay", "verify", "stop", "watch", "failures"):
