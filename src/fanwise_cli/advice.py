@@ -77,7 +77,7 @@ def advise(summary: Mapping[str, Any]) -> list[Advice]:
 
 
 def last_of(summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Where what is left of a job is told: in its last replay, where it was replayed, else in its own summary."""
+    """What is left of a job: by its last replay, where it was replayed, else by its own summary."""
     replays = summary.get("replays")
     return replays[-1] if replays else summary
 

@@ -197,7 +197,7 @@ def _described(
 def _tried(
     runtime: Runtime, changing: str | None, contract: Contract, labels: Labels, given: Path | None
 ) -> tuple["Tried", list[str]]:
-    """What the trial of a SavedModel ended in, and what a person is told of that."""
+    """What the trial of a SavedModel ended in, and the notes that say so."""
     from fanwise.model.model import Model  # noqa: PLC0415 - imports numpy
     from fanwise.model.trial import try_out  # noqa: PLC0415 - imports numpy
     from fanwise_cli.sample_items import sample_items  # noqa: PLC0415 - imports numpy

@@ -1,4 +1,4 @@
-"""Which operations of a model make as many rows as values say, and what a person is told of a model's layout.
+"""Which operations of a model make as many rows as values say, and the notes on a model's layout.
 
 With one of them, the number of rows that come out of a mini-batch does not prove whose they are: one item may have
 two and another none. Such a model is given one item a call.
@@ -28,7 +28,7 @@ def changing_rows(operations: Iterable[str]) -> str | None:
 
 
 def notes_of_rows(tried: "Tried", changing: str | None) -> list[str]:
-    """What a person is told of how a model is given its items, where that is not the usual."""
+    """Notes on how a model is given its items, where that is not the usual."""
     layout = tried.layout
     whole = " and ".join(repr(name) for name in layout.whole)
     notes: list[str] = []

@@ -19,7 +19,6 @@ from fanwise.commits import answer_of, decide, read_commit, unheard
 from fanwise.digests import code_digest, sha256_of_bytes
 from fanwise.errors import (
     ItemError,
-    ItemsChanged,
     MissingInput,
     ModelError,
     StoreUnavailable,
@@ -27,14 +26,13 @@ from fanwise.errors import (
 )
 from fanwise.items.lines import (
     Record,
-    bytes_to_read,
     rest_in_invocations,
     rest_with_first_alone,
-    split_records,
 )
-from fanwise.items.parsing import Item, parse_record
+from fanwise.items.parsing import Item
 from fanwise.model.missing import named
 from fanwise.model.model import Model
+from fanwise.prediction.entry_items import item_of_record, items_of, read_records
 from fanwise.prediction.kept import Kept
 from fanwise.prediction.parts import EntryParts
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
@@ -112,12 +110,12 @@ def _probe(probe: Probe, job: Job, environment: Environment, request: Request) -
     says nothing of either.
     """
     model = environment.kept.model(job.model)
-    ranges = [(entry, _read(environment.storage, job, entry)[1]) for entry in probe.ranges()]
+    ranges = [(entry, read_records(environment.storage, job, entry)[1]) for entry in probe.ranges()]
     each = max(1, limits.PROBE_ITEMS // len(ranges))
-    firsts = chain.from_iterable(_items(records[:each], entry.first, job) for entry, records in ranges)
+    firsts = chain.from_iterable(items_of(records[:each], entry.first, job) for entry, records in ranges)
     results = _tried(firsts, model, environment.pipeline, request)
     if _why_to_stop(results, job) is not None:
-        others = (_items(records[each:], entry.first + each, job) for entry, records in ranges)
+        others = (items_of(records[each:], entry.first + each, job) for entry, records in ranges)
         results += _tried(chain.from_iterable(others), model, environment.pipeline, request)
     why = _why_to_stop(results, job)
     if why is not None:
@@ -185,31 +183,6 @@ def _time_to_work_s(request: Request) -> float:
     return request.time_left_s() - limits.DEADLINE_RESERVE_S
 
 
-def _read(storage: Storage, job: Job, entry: Entry) -> tuple[bytes, list[Record]]:
-    data = storage.read(job.items.uri, *bytes_to_read(entry), job.items.pin())
-    records = list(
-        split_records(data, job.items.kind, start=entry.start, first_line=entry.first_line, end=entry.end)
-    )
-    if len(records) != entry.count:
-        raise ItemsChanged(
-            f"entry {entry.entry} was planned with {entry.count} items and its bytes hold {len(records)};"
-            f" {job.items.uri} is no longer the version that was planned: start the job again"
-        )
-    return data, records
-
-
-def _items(records: Sequence[Record], first: int, job: Job) -> Iterator[Item | ItemError]:
-    """The items of records, from index `first` on, each made when its turn comes, or why a record is none."""
-    return (_parsed(record, index, job) for index, record in enumerate(records, first))
-
-
-def _parsed(record: Record, index: int, job: Job) -> Item | ItemError:
-    try:
-        return parse_record(record, index, job.items, job.model.kinds)
-    except ItemError as error:
-        return error.with_traceback(None)  # which would keep the item's values, however large
-
-
 def _predict_and_commit(
     entry: Entry, job: Job, home: str, environment: Environment, request: Request, before: Requests
 ) -> Commit:
@@ -222,7 +195,7 @@ def _predict_and_commit(
         raise StoreUnavailable(
             f"the model took {load_ms / 1000:.0f} s to load, which left no time; the next attempt finds it loaded"
         )
-    data, records = _read(storage, job, entry)
+    data, records = read_records(storage, job, entry)
     working = time.monotonic()
     gathered, unread = _gather(entry, records, job, model, environment.pipeline, request)
     rest: tuple[Entry, ...] = ()
@@ -274,7 +247,7 @@ def _gather(
     gathered = EntryParts(entry, records, job, request.request_id)
     unread: StoreUnavailable | None = None
     try:
-        items = _items(records, entry.first, job)
+        items = items_of(records, entry.first, job)
         with closing(pipeline.run(items, model, lambda: _time_to_work_s(request))) as run:
             for outcomes in run:
                 gathered.add(outcomes)
@@ -289,7 +262,7 @@ def _gather(
         return gathered, unread
     if entry.count == 1 and entry.attempt >= limits.UNREADABLE_ATTEMPT:
         why = UnreadableObject(f"could not be read in {entry.attempt} attempts; the last: {unread}")
-        gathered.add([(_parsed(records[0], entry.first, job), why)])
+        gathered.add([(item_of_record(records[0], entry.first, job), why)])
         return gathered, None
     if entry.count > 1 and entry.attempt >= limits.ALONE_ATTEMPT:
         return gathered, unread

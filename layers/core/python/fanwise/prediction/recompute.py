@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from fanwise.errors import ItemError, StoreUnavailable
-from fanwise.items.lines import Record, bytes_to_read, split_records
-from fanwise.items.parsing import Item, parse_record
+from fanwise.items.parsing import Item
 from fanwise.model.model import Model
+from fanwise.prediction.entry_items import item_of_record, read_records
 from fanwise.prediction.pipeline import OutOfTime, Pipeline
 from fanwise.recomputation import MAX_NAMED, Difference, Drawn, Recomputed
 from fanwise.records import Job, Runtime
@@ -84,25 +84,11 @@ def _drawn_items(
     """Each line that was drawn, with its file and number, and its item, read from the items file again."""
     for part in drawn:
         lines = storage.read(home + part.part.key).split(b"\n")
-        records = _records(part, job, storage)
+        _, records = read_records(storage, job, part.entry)
         for number in part.lines:
             line = _line_decoder.decode(lines[number])
             record = records[line.index - part.entry.first]
-            yield part.part.key, number, line, _item(record, line.index, job)
-
-
-def _records(part: Drawn, job: Job, storage: Storage) -> list[Record]:
-    entry, source = part.entry, job.items
-    data = storage.read(source.uri, *bytes_to_read(entry), source.pin())
-    records = split_records(data, source.kind, start=entry.start, first_line=entry.first_line, end=entry.end)
-    return list(records)
-
-
-def _item(record: Record, index: int, job: Job) -> Item | ItemError:
-    try:
-        return parse_record(record, index, job.items, job.model.kinds)
-    except ItemError as error:
-        return error
+            yield part.part.key, number, line, item_of_record(record, line.index, job)
 
 
 def _alone(item: Item | ItemError, model: Model, pipeline: Pipeline, time_left_s: Callable[[], float]) -> Any:
